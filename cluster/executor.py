@@ -1,0 +1,56 @@
+"""The executor protocol: one way to say "do this work", two ways to get it done (in this process, on Ray)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from cluster.outcome import Outcome
+
+T = TypeVar("T")  # task: what the driver hands out; small and picklable
+K = TypeVar("K")  # ticket: what the worker learned by a first look (for example a content hash)
+R = TypeVar("R")  # result: small and picklable
+T_contra = TypeVar("T_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Worker(Protocol[T_contra, K, R_co]):
+    """Does the work, one task at a time, and owns whatever that takes (a child process, scratch files, a model).
+
+    ``admit`` takes a cheap first look and keeps what it fetched; then the driver's gate decides, and exactly one of
+    ``perform`` and ``release`` follows for that task. All may raise FailureError; any other exception becomes
+    an ``internal`` Failure of that one task and costs nothing else.
+    """
+
+    def admit(self, task: T_contra) -> K: ...
+    def perform(self, task: T_contra, ticket: K) -> R_co: ...
+    def release(self, task: T_contra) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Completion(Generic[T, K, R]):
+    """One task's end. ``ticket`` is None when the first look itself failed."""
+
+    task: T
+    ticket: K | None
+    outcome: Outcome[R]
+    wall_s: float
+
+
+class Executor(Protocol):
+    """Spreads tasks over workers with a bounded number in flight; yields completions in the order they finish.
+
+    worker: picklable factory, called once in each worker's own process or thread.
+    gate: called in the driver with every ticket; False ends the task as Declined.
+    tasks: consumed lazily, no faster than workers free up. Every task consumed yields exactly one Completion,
+    whatever dies. Closing the iterator stops handing out work and closes the workers.
+    """
+
+    def run(
+        self,
+        worker: Callable[[], Worker[T, K, R]],
+        gate: Callable[[T, K], bool],
+        tasks: Iterable[T],
+    ) -> Iterator[Completion[T, K, R]]: ...

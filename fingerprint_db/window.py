@@ -1,0 +1,82 @@
+"""A window of decoded pixels on its way in, and a window's fingerprint on its way out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameWindow:
+    """Consecutive frames of one crop, as the decoder's own planes at native resolution.
+
+    luma: (T, H, W); chroma_b, chroma_r: (T, h, w) with h, w as the subsampling has them (absent: zero-size).
+    8-bit footage is uint8, deeper footage uint16 with ``bit_depth`` significant bits.
+    burst / crop: which place in time and which place in the frame; top / left: offset in luma pixels.
+    times_s: (T,) presentation times in seconds. picture_types: one of ``I P B ?`` a frame, as coded.
+    """
+
+    burst: int
+    crop: int
+    top: int
+    left: int
+    luma: Plane
+    chroma_b: Plane
+    chroma_r: Plane
+    bit_depth: int
+    full_range: bool
+    times_s: NDArray[np.float64]
+    picture_types: str
+
+    @property
+    def frames(self) -> int:
+        return int(self.luma.shape[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowFingerprint:
+    """What is kept of a window: kilobytes, enough to judge it again without decoding.
+
+    decoder: (DECODER_DIM,) float32; texture: (TEXTURE_DIM,) float32; both raw, normalised only by a snapshot.
+    cues: named numbers; the unit is part of each cue's documentation.
+    """
+
+    burst: int
+    crop: int
+    top: int
+    left: int
+    height: int
+    width: int
+    start_s: float
+    end_s: float
+    decoder: NDArray[np.float32]
+    texture: NDArray[np.float32]
+    cues: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """The circumstances a score has to be read in: what the picture is, not what it shows.
+
+    bits_per_pixel: coded bits per luma pixel and frame; 0 when unknown.
+    coverage: share of the planned windows that came, 0..1.
+    """
+
+    width: int
+    height: int
+    fps: float
+    duration_s: float
+    bits_per_pixel: float
+    bit_depth: int = 8
+    hdr: bool = False
+    interlaced: bool = False
+    coverage: float = 1.0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}

@@ -1,0 +1,1 @@
+"""The verbs of Makersmark: sweep, scan, enroll, match again, look up, evaluate."""

@@ -1,0 +1,96 @@
+"""The decoder protocol: what is asked of a decoder, and what it says about a video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from fingerprint_db.spec import WindowPlan
+from fingerprint_db.window import FrameWindow, Quality
+
+DecoderName = Literal["pyav", "decord"]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeRequest:
+    """One file to decode. path: a local file. plan: which windows."""
+
+    path: str
+    plan: WindowPlan
+    decoder: DecoderName = "pyav"
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """What the container and the codec say about a video.
+
+    fps: average frame rate; frame_count and duration_s are 0 when the container does not say and nothing was counted.
+    bit_rate: bits per second of the video stream (of the file when the stream does not say), 0 when unknown.
+    rotation: display rotation in degrees clockwise; pixels are never rotated before fingerprinting.
+    declared: what the file says of its own making (encoder strings, muxer, comments): shown, never measured.
+    notes: oddities that a reader of the verdict should know, each one short phrase.
+    """
+
+    container: str
+    codec: str
+    pixel_format: str
+    width: int
+    height: int
+    fps: float
+    frame_count: int
+    duration_s: float
+    bit_rate: float
+    bit_depth: int
+    rotation: int
+    interlaced: bool
+    variable_frame_rate: bool
+    hdr: bool
+    has_audio: bool
+    declared: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+    def quality(self, coverage: float) -> Quality:
+        """The circumstances in the matcher's terms."""
+        pixels = self.width * self.height * self.fps
+        return Quality(
+            width=self.width,
+            height=self.height,
+            fps=self.fps,
+            duration_s=self.duration_s,
+            bits_per_pixel=self.bit_rate / pixels if pixels > 0 else 0.0,
+            bit_depth=self.bit_depth,
+            hdr=self.hdr,
+            interlaced=self.interlaced,
+            coverage=coverage,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeSummary:
+    """How the decoding ended. planned / delivered count windows (burst x crop).
+
+    facts: final; measured values replace what the container left open. reason: why windows are missing, '' if none.
+    """
+
+    facts: VideoFacts
+    planned: int
+    delivered: int
+    reason: str
+
+    @property
+    def coverage(self) -> float:
+        return self.delivered / self.planned if self.planned else 0.0
+
+
+class Decoder(Protocol):
+    """Turns one local file into windows, in order of time, then one summary.
+
+    Raises FailureError (jobs.errors) when the file yields nothing: not_a_video, no_video_stream, unsupported_codec,
+    damaged, too_large. A file that yields some of its windows is never an error: the summary tells what is missing.
+    """
+
+    name: DecoderName
+    version: str
+
+    def decode(self, request: DecodeRequest) -> Iterator[FrameWindow | DecodeSummary]: ...
