@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from cluster.outcome import Outcome
 
@@ -29,9 +29,29 @@ class Worker(Protocol[T_contra, K, R_co]):
     def close(self) -> None: ...
 
 
+@runtime_checkable
+class Interruptible(Protocol):
+    """A worker that can be told from another thread to end ``perform`` soon, in whatever way; the result is dropped.
+
+    Optional. Without it, closing a run in this process waits until each worker's current task is over.
+    """
+
+    def interrupt(self) -> None: ...
+
+
+class WorkersUnavailableError(RuntimeError):
+    """No worker can be had (the factory fails, the cluster has no room): the system's fault, not a task's.
+
+    Raised by ``Executor.run`` after the completions of everything under way have been yielded.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Completion(Generic[T, K, R]):
-    """One task's end. ``ticket`` is None when the first look itself failed."""
+    """One task's end. ``ticket`` is None when the first look itself failed.
+
+    wall_s: seconds that a worker spent on the task, without the wait for the gate; 0 when the worker vanished.
+    """
 
     task: T
     ticket: K | None
@@ -43,9 +63,12 @@ class Executor(Protocol):
     """Spreads tasks over workers with a bounded number in flight; yields completions in the order they finish.
 
     worker: picklable factory, called once in each worker's own process or thread.
-    gate: called in the driver with every ticket; False ends the task as Declined.
+    gate: called in the driver's own thread with every ticket; False ends the task as Declined. A task that is tried
+    again on a fresh worker with an equal ticket is not put before the gate twice.
     tasks: consumed lazily, no faster than workers free up. Every task consumed yields exactly one Completion,
     whatever dies. Closing the iterator stops handing out work and closes the workers.
+    An exception of ``tasks`` itself is raised after the completions of what is under way; an exception of ``gate``
+    is raised at once.
     """
 
     def run(

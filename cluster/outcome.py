@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -77,3 +78,31 @@ class Declined:
 
 
 Outcome = Done[R] | Declined | Failure
+
+
+def attempt(step: Callable[[], R]) -> Done[R] | Failure:
+    """Run one step of a worker; whatever it raises becomes a value, SystemExit too: no library may end a worker."""
+    try:
+        return Done(step())
+    except BaseException as error:
+        return failure_of(error)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Any exception as a value: a FailureError's own failure, out_of_memory, or internal with its first line."""
+    if isinstance(error, FailureError):
+        return error.failure
+    if isinstance(error, MemoryError):
+        return ClusterFault.OUT_OF_MEMORY.failure(
+            "the memory limit was reached; the input asks for more than is allowed"
+        )
+    return ClusterFault.INTERNAL.failure(one_line(error))
+
+
+def one_line(error: BaseException) -> str:
+    """``TypeName: first line`` of an exception; an exception that cannot even be printed gives its type."""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:
+        lines = []
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

@@ -86,6 +86,8 @@ class DecodeSummary:
 class Decoder(Protocol):
     """Turns one local file into windows, in order of time, then one summary.
 
+    Yields None as a sign of life, about once a second of work without a window; consumers skip it.
+
     Raises FailureError (jobs.errors) when the file yields nothing: not_a_video, no_video_stream, unsupported_codec,
     damaged, too_large. A file that yields some of its windows is never an error: the summary tells what is missing.
     """
@@ -93,4 +95,4 @@ class Decoder(Protocol):
     name: DecoderName
     version: str
 
-    def decode(self, request: DecodeRequest) -> Iterator[FrameWindow | DecodeSummary]: ...
+    def decode(self, request: DecodeRequest) -> Iterator[FrameWindow | DecodeSummary | None]: ...

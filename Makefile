@@ -1,0 +1,44 @@
+# make help lists the verbs. Everything runs from .venv, which `make setup` prepares from constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+.DEFAULT_GOAL := help
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## prepare .venv with what running and testing need
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Makersmark needs Python 3.11 or newer; this is $$($(PYTHON) --version). Set PYTHON=python3.11, or install it: apt-get install python3.11 python3.11-venv"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing; install it: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	PIP_CONSTRAINT= $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,demo]'
+	@touch $@
+
+demo: setup ## make a demo archive, enroll, sweep it twice, print who made what
+	$(BIN)/python -m jobs.demo
+
+test: setup lint typecheck ## everything that users rely on
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q
+
+lint: setup ## ruff and the import walls
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+
+format: setup ## let ruff format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+typecheck: setup ## mypy --strict
+	$(BIN)/mypy
+
+bench: setup ## measure decoding and fingerprinting on this machine, as ratios
+	$(BIN)/makersmark bench
+
+clean: ## remove .venv, caches and the demo
+	rm -rf $(VENV) demo-run .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+.PHONY: help setup demo test lint format typecheck bench clean

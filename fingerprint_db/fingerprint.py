@@ -1,0 +1,91 @@
+"""From a window of pixels to its fingerprint: decoder vector, texture vector and cues.
+
+Deterministic: the same window gives the same bits on the same machine with the same number of threads and library
+versions. Another thread count or device changes the order of sums and so the last bits (tests bound it), never more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from fingerprint_db.residual import load_planes
+from fingerprint_db.temporal import measure_cues
+from fingerprint_db.texture import texture_numbers
+from fingerprint_db.vae_decoder import decoder_numbers
+from fingerprint_db.window import FrameWindow, WindowFingerprint
+
+DECODER_DIM = 303
+TEXTURE_DIM = 275
+MIN_PX = 64
+
+
+def fingerprint_window(window: FrameWindow, *, device: torch.device | str = "cpu") -> WindowFingerprint:
+    """The fingerprint of one window, computed on ``device`` (CPU and CUDA run the same code).
+
+    Any crop of at least 64 x 64 luma pixels, one frame or more, 8 to 16 bits, any chroma subsampling or none.
+    Raises ValueError for less.
+    """
+    if window.luma.ndim != 3 or window.luma.shape[0] < 1 or min(window.luma.shape[1:]) < MIN_PX:
+        raise ValueError(f"a window needs at least 1 x {MIN_PX} x {MIN_PX} luma, got {window.luma.shape}")
+    with torch.inference_mode():
+        planes = load_planes(window, device)
+        decoder = decoder_numbers(planes).vector().cpu().numpy()
+        texture = texture_numbers(planes).vector().cpu().numpy()
+        cues = measure_cues(planes, full_range=window.full_range)
+    height, width = window.luma.shape[1:]
+    return WindowFingerprint(
+        burst=window.burst,
+        crop=window.crop,
+        top=window.top,
+        left=window.left,
+        height=int(height),
+        width=int(width),
+        start_s=float(window.times_s[0]) if len(window.times_s) else 0.0,
+        end_s=float(window.times_s[-1]) if len(window.times_s) else 0.0,
+        decoder=decoder,
+        texture=texture,
+        cues=cues,
+    )
+
+
+def fingerprint_windows(
+    windows: Sequence[FrameWindow], *, device: torch.device | str = "cpu"
+) -> list[WindowFingerprint]:
+    """The fingerprints of several windows, in order."""
+    return [fingerprint_window(w, device=device) for w in windows]
+
+
+@lru_cache(maxsize=1)
+def decoder_names() -> tuple[str, ...]:
+    """What each of the DECODER_DIM numbers is, in order; see fingerprint_db.vae_decoder for the groups."""
+    return _names()[0]
+
+
+@lru_cache(maxsize=1)
+def texture_names() -> tuple[str, ...]:
+    """What each of the TEXTURE_DIM numbers is, in order; see fingerprint_db.texture for the groups."""
+    return _names()[1]
+
+
+@lru_cache(maxsize=1)
+def _names() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    blank = FrameWindow(
+        burst=0,
+        crop=0,
+        top=0,
+        left=0,
+        luma=np.zeros((1, MIN_PX, MIN_PX), np.uint8),
+        chroma_b=np.zeros((1, MIN_PX // 2, MIN_PX // 2), np.uint8),
+        chroma_r=np.zeros((1, MIN_PX // 2, MIN_PX // 2), np.uint8),
+        bit_depth=8,
+        full_range=False,
+        times_s=np.zeros(1),
+        picture_types="?",
+    )
+    with torch.inference_mode():
+        planes = load_planes(blank)
+        return tuple(decoder_numbers(planes).names), tuple(texture_numbers(planes).names)

@@ -1,0 +1,233 @@
+"""Enrolled signatures and published snapshots, in SQL (SQLite or PostgreSQL). Touches no file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import Engine, delete, distinct, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from fingerprint_db.errors import FingerprintDbError, UnknownGeneratorError
+from fingerprint_db.models import Base, DecoderFamilyRow, GeneratorRow, SignatureRow, SnapshotRow
+from fingerprint_db.signature import SignatureRecord, arrays_from_bytes
+from fingerprint_db.window import Quality
+
+GeneratorKind = Literal["generator", "processor", "camera"]
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorEntry:
+    """One known maker of video. family: slug of the decoder family, None when unknown."""
+
+    slug: str
+    name: str
+    kind: str
+    family: str | None
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCount:
+    """How much evidence stands behind a generator: enrolled clips, and the independent sources they came from."""
+
+    clips: int
+    sources: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotEntry:
+    """What SQL knows of a snapshot; times in UTC."""
+
+    id: str
+    spec_id: str
+    created_at: datetime
+    published_at: datetime | None
+    notes: str
+    counts: Mapping[str, Any]
+
+
+class SignatureStore:
+    """Reads and writes the tables of fingerprint_db.models; the schema must be migrated (migrations.migrate).
+
+    Every method is one transaction and every write an upsert by natural key, so repeating a call changes nothing.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def register_family(self, slug: str, name: str) -> None:
+        """Add a decoder family, or rename it."""
+        with Session(self._engine) as session, session.begin():
+            self._upsert(session, DecoderFamilyRow, {"slug": slug, "name": name}, key=("slug",))
+
+    def register_generator(
+        self, slug: str, *, name: str, kind: GeneratorKind = "generator", family: str | None = None, origin: str
+    ) -> None:
+        """Add a generator, or bring its facts up to date. origin: ``catalogue`` or ``enrolled``.
+
+        An unknown family is added under its slug. A generator of the catalogue stays one when it is enrolled again.
+        """
+        if kind not in ("generator", "processor", "camera"):
+            raise ValueError(f"A generator is a generator, a processor or a camera, not {kind!r}.")
+        with Session(self._engine) as session, session.begin():
+            if family is not None and session.get(DecoderFamilyRow, family) is None:
+                self._upsert(session, DecoderFamilyRow, {"slug": family, "name": family}, key=("slug",))
+            standing = session.get(GeneratorRow, slug)
+            if standing is not None and standing.origin == "catalogue":
+                origin = "catalogue"
+            values = {"slug": slug, "name": name, "kind": kind, "family": family, "origin": origin}
+            self._upsert(session, GeneratorRow, values, key=("slug",))
+
+    def generators(self) -> list[GeneratorEntry]:
+        """All known generators, by slug."""
+        with Session(self._engine) as session:
+            rows = session.scalars(select(GeneratorRow).order_by(GeneratorRow.slug))
+            return [GeneratorEntry(row.slug, row.name, row.kind, row.family, row.origin) for row in rows]
+
+    def add_signature(self, record: SignatureRecord) -> bool:
+        """Enroll a clip; False when the same clip stood under this generator and spec (it is brought up to date).
+
+        Raises UnknownGeneratorError when the generator is not registered.
+        """
+        return self.add_signatures([record]) == 1
+
+    def add_signatures(self, records: Iterable[SignatureRecord]) -> int:
+        """Enroll clips, all or none; how many of them are new. Errors as add_signature."""
+        now = datetime.now(UTC)
+        with Session(self._engine) as session, session.begin():
+            before = self._total(session)
+            for record in records:
+                if session.get(GeneratorRow, record.generator) is None:
+                    raise UnknownGeneratorError(
+                        f"Generator {record.generator!r} is not registered; register it before its clips are enrolled."
+                    )
+                values = {
+                    "sha256": record.sha256,
+                    "generator": record.generator,
+                    "source": record.source,
+                    "spec_id": record.spec_id,
+                    "enrolled_at": now,
+                    "origin": record.origin,
+                    "quality": record.quality.as_dict(),
+                    "windows": record.windows_blob(),
+                }
+                self._upsert(
+                    session, SignatureRow, values, key=("sha256", "generator", "spec_id"), keep=("enrolled_at",)
+                )
+            return self._total(session) - before
+
+    def signatures(self, spec_id: str) -> list[SignatureRecord]:
+        """All signatures of a spec, ordered by (generator, sha256), so that building is reproducible."""
+        query = (
+            select(SignatureRow)
+            .where(SignatureRow.spec_id == spec_id)
+            .order_by(SignatureRow.generator, SignatureRow.sha256)
+        )
+        with Session(self._engine) as session:
+            return [_record(row) for row in session.scalars(query)]
+
+    def counts(self, spec_id: str) -> dict[str, ClassCount]:
+        """Clips and sources of every generator that has signatures of this spec."""
+        query = (
+            select(SignatureRow.generator, func.count(), func.count(distinct(SignatureRow.source)))
+            .where(SignatureRow.spec_id == spec_id)
+            .group_by(SignatureRow.generator)
+            .order_by(SignatureRow.generator)
+        )
+        with Session(self._engine) as session:
+            return {slug: ClassCount(clips, sources) for slug, clips, sources in session.execute(query)}
+
+    def remove(self, *, generator: str, sha256: str | None = None, spec_id: str | None = None) -> int:
+        """Forget a generator's signatures (all, or those of one clip or one spec); how many were removed."""
+        query = delete(SignatureRow).where(SignatureRow.generator == generator)
+        if sha256 is not None:
+            query = query.where(SignatureRow.sha256 == sha256)
+        if spec_id is not None:
+            query = query.where(SignatureRow.spec_id == spec_id)
+        with Session(self._engine) as session, session.begin():
+            before = self._total(session)
+            session.execute(query)
+            return before - self._total(session)
+
+    def publish_snapshot(self, snapshot_id: str, *, spec_id: str, counts: Mapping[str, Any], notes: str = "") -> None:
+        """Make a snapshot the current one of its spec; its files must already lie where readers look for them.
+
+        Publishing an older snapshot again makes it current again: that is how one goes back.
+        """
+        now = datetime.now(UTC)
+        with Session(self._engine) as session, session.begin():
+            values = {
+                "id": snapshot_id,
+                "spec_id": spec_id,
+                "created_at": now,
+                "published": True,
+                "published_at": now,
+                "notes": notes,
+                "counts": dict(counts),
+            }
+            self._upsert(session, SnapshotRow, values, key=("id",), keep=("created_at",))
+
+    def current_snapshot(self, spec_id: str) -> SnapshotEntry | None:
+        """The snapshot of this spec that was published last, or None."""
+        query = (
+            select(SnapshotRow)
+            .where(SnapshotRow.spec_id == spec_id, SnapshotRow.published)
+            .order_by(SnapshotRow.published_at.desc(), SnapshotRow.id)
+            .limit(1)
+        )
+        with Session(self._engine) as session:
+            row = session.scalars(query).first()
+            return _entry(row) if row is not None else None
+
+    def snapshots(self) -> list[SnapshotEntry]:
+        """Every snapshot, newest publication first."""
+        query = select(SnapshotRow).order_by(SnapshotRow.published_at.desc(), SnapshotRow.id)
+        with Session(self._engine) as session:
+            return [_entry(row) for row in session.scalars(query)]
+
+    def _upsert(
+        self,
+        session: Session,
+        table: type[Base],
+        values: Mapping[str, Any],
+        *,
+        key: tuple[str, ...],
+        keep: tuple[str, ...] = (),
+    ) -> None:
+        """Insert, or on a row with the same key set everything but the key and the columns to keep."""
+        changes = {name: value for name, value in values.items() if name not in (*key, *keep)}
+        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        statement = insert(table).values(**values)
+        try:
+            session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changes))
+        except IntegrityError as error:
+            raise FingerprintDbError(f"The database refused a row of table {table.__tablename__}.") from error
+
+    @staticmethod
+    def _total(session: Session) -> int:
+        return session.scalar(select(func.count()).select_from(SignatureRow)) or 0
+
+
+def _record(row: SignatureRow) -> SignatureRecord:
+    arrays = arrays_from_bytes(row.windows)
+    return SignatureRecord(
+        sha256=row.sha256,
+        generator=row.generator,
+        source=row.source,
+        spec_id=row.spec_id,
+        quality=Quality(**row.quality),
+        decoder=arrays["decoder"],
+        texture=arrays["texture"],
+        burst=arrays["burst"],
+        crop=arrays["crop"],
+        origin=row.origin,
+    )
+
+
+def _entry(row: SnapshotRow) -> SnapshotEntry:
+    return SnapshotEntry(row.id, row.spec_id, row.created_at, row.published_at, row.notes, row.counts)

@@ -1,0 +1,210 @@
+"""When is an answer given: grades of the classes, and gates set on clips whose source the model had not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from fingerprint_db.calibrate import conformal_p
+from fingerprint_db.normalise import Floats
+from fingerprint_db.snapshot import ClassEntry, Gates
+from fingerprint_db.window import Quality
+
+TARGET_RIGHT = 0.85  # share of named clips whose name must be right in the rehearsal; camera clips named: none
+MIN_NAMED = 5  # fewer named clips than this prove no threshold
+MIN_CLIPS = 3  # of a maker, before a verdict may name it
+MIN_SOURCES = 2  # from one source alone a maker cannot be told from that source's encoder
+MIN_COHORT = 5  # camera clips, before anything is called made
+MADE_P = 0.02
+MADE_LLR = float(np.log(2.0))
+NAMED_P = (0.02, 0.05, 0.1, 0.2)  # tried from strict to lenient
+TYPICALITY = 0.02
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rehearsal:
+    """Out-of-source scores of the enrolled clips themselves, N clips and C classes.
+
+    detection: (N, V), nan where a fold lacked made or camera clips. log_likelihoods, distances: (N, C), -inf and inf
+    for a class that the fold had no clip of. truth: (N,) class numbers.
+    """
+
+    detection: Floats
+    log_likelihoods: Floats
+    distances: Floats
+    truth: NDArray[np.int64]
+
+    @property
+    def own_distance(self) -> Floats:
+        """Distances of clips to their own class, where the fold knew it."""
+        own = self.distances[np.arange(len(self.truth)), self.truth]
+        return own[np.isfinite(own)]
+
+    def closed_set(self) -> tuple[list[Floats], list[int]]:
+        """Rows of finite log likelihoods with the place of the true class, for clips whose class the fold knew."""
+        rows, truths = [], []
+        for row, truth in zip(self.log_likelihoods, self.truth, strict=True):
+            known = np.flatnonzero(np.isfinite(row))
+            if np.isfinite(row[truth]) and len(known) > 1:
+                rows.append(row[known])
+                truths.append(int(np.searchsorted(known, truth)))
+        return rows, truths
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The best group (decoder family or lone maker), and the best maker within it.
+
+    margin: its log posterior above the next group's. maker_margin: the maker's above the next one's in the group; the
+    group's margin where it has no other maker. Groups and makers start with equal odds. Natural logs.
+    """
+
+    group: str
+    margin: float
+    maker: int
+    maker_margin: float
+
+
+def rank_groups(log_likelihoods: Floats, classes: Sequence[ClassEntry], temperature: float) -> Ranking:
+    """Rank (C,) class log likelihoods; classes at -inf are not in the running."""
+    scaled = temperature * log_likelihoods
+    members: dict[str, list[int]] = {}
+    for i, entry in enumerate(classes):
+        if np.isfinite(scaled[i]):
+            members.setdefault(entry.group, []).append(i)
+    totals = {group: float(special.logsumexp(scaled[rows])) for group, rows in members.items()}
+    order = sorted(totals, key=lambda group: (-totals[group], group))
+    best = order[0]
+    margin = totals[best] - totals[order[1]] if len(order) > 1 else 0.0
+    inside = sorted(members[best], key=lambda i: (-scaled[i], i))
+    maker_margin = float(scaled[inside[0]] - scaled[inside[1]]) if len(inside) > 1 else margin
+    return Ranking(best, margin, inside[0], maker_margin)
+
+
+def quality_bucket(quality: Quality) -> str:
+    """The bucket of resolution and compression in which a clip is calibrated."""
+    side = "small" if min(quality.width, quality.height) < 480 else "large"
+    if quality.bits_per_pixel <= 0:
+        return f"{side}-unknown"
+    return f"{side}-{'low' if quality.bits_per_pixel < 0.08 else 'high'}"
+
+
+def grade_classes(
+    makers: Sequence[str], sources: Sequence[str], families: Mapping[str, str | None], kinds: Mapping[str, str]
+) -> tuple[ClassEntry, ...]:
+    """The class table, by slug: what a verdict may name, and what is missing where it may not."""
+    pages: dict[str, list[str]] = {}
+    for maker, source in zip(makers, sources, strict=True):
+        pages.setdefault(maker, []).append(source)
+    by_family: dict[str, list[str]] = {}
+    for maker, found in pages.items():
+        family = families.get(maker)
+        if family is not None:
+            by_family.setdefault(family, []).extend(found)
+    entries = []
+    for maker in sorted(pages):
+        family, kind = families.get(maker), kinds.get(maker, "generator")
+        why = _missing(pages[maker])
+        grade = "named"
+        if kind == "camera":
+            grade = "witness"
+        elif why:
+            grade = "family" if family is not None and not _missing(by_family[family]) else "witness"
+        found = pages[maker]
+        entries.append(ClassEntry(maker, kind, family, len(found), len(set(found)), grade, why))
+    return tuple(entries)
+
+
+def _missing(pages: Sequence[str]) -> str:
+    if len(set(pages)) < MIN_SOURCES:
+        return "all clips come from one source, so the maker cannot be told from that source's encoder"
+    if len(pages) < MIN_CLIPS:
+        return f"only {len(pages)} clips; {MIN_CLIPS} are needed"
+    return ""
+
+
+def choose_gates(
+    rehearsal: Rehearsal,
+    classes: Sequence[ClassEntry],
+    llr: Floats,
+    temperature: float,
+    remarks: list[str],
+) -> tuple[Gates, dict[str, float]]:
+    """The gates that name most clips in the rehearsal while TARGET_RIGHT of them are right and no camera clip is named.
+
+    Returns the gates and what they did there; what cannot be supported is None and remarked upon.
+    """
+    camera = np.array([classes[truth].kind == "camera" for truth in rehearsal.truth])
+    scored = ~np.isnan(llr)
+    cohort = llr[camera & scored]
+    if len(cohort) < MIN_COHORT:
+        remarks.append(f"Only {len(cohort)} camera clips were scored; {MIN_COHORT} are needed to call anything made.")
+        return Gates(None, MADE_LLR, None, TYPICALITY, None, None), {}
+    floor = 1.0 / (1 + len(cohort))
+    made_p = max(MADE_P, floor)
+    p_values = _p_values(llr, camera & scored, cohort)
+    typical = conformal_p(rehearsal.distances, rehearsal.own_distance)
+    rankings = {i: rank_groups(rehearsal.log_likelihoods[i], classes, temperature) for i in np.flatnonzero(scored)}
+    rows, margins, right = [], [], []
+    for i, ranking in rankings.items():
+        entry = classes[ranking.maker]
+        if may_name_group(entry) and typical[i, ranking.maker] >= TYPICALITY:
+            rows.append(i)
+            margins.append(ranking.margin)
+            right.append(classes[rehearsal.truth[i]].group == ranking.group)
+    chosen = np.array(rows, dtype=int)
+    measured: dict[str, float] = {}
+    best: tuple[int, float, float] | None = None
+    for named_p in (max(p, floor) for p in NAMED_P):
+        passed = p_values[chosen] <= named_p
+        threshold = _least_margin(np.array(margins)[passed], np.array(right)[passed], camera[chosen[passed]])
+        if threshold is not None:
+            named = int((np.array(margins)[passed] >= threshold).sum())
+            if best is None or named > best[0]:
+                best = (named, named_p, threshold)
+    if best is None:
+        remarks.append(f"No margin names {TARGET_RIGHT:.0%} of clips of unseen sources rightly: nothing is named.")
+        return Gates(made_p, MADE_LLR, None, TYPICALITY, None, None), measured
+    _, named_p, family_margin = best
+    ok = (p_values[chosen] <= named_p) & (np.array(margins) >= family_margin)
+    measured |= {"family_named": float(ok.sum()), "family_right": float(np.array(right)[ok].mean())}
+    final = [i for i in chosen[ok] if classes[rankings[i].maker].grade == "named"]
+    maker_margins = np.array([rankings[i].maker_margin for i in final])
+    maker_right = np.array([rankings[i].maker == rehearsal.truth[i] for i in final], dtype=bool)
+    generator_margin = _least_margin(maker_margins, maker_right, camera[final])
+    if generator_margin is None:
+        remarks.append("Families are named, generators within them are not: too few were right on unseen sources.")
+    else:
+        sure = maker_margins >= generator_margin
+        measured |= {"generator_named": float(sure.sum()), "generator_right": float(maker_right[sure].mean())}
+    return Gates(made_p, MADE_LLR, named_p, TYPICALITY, family_margin, generator_margin), measured
+
+
+def may_name_group(entry: ClassEntry) -> bool:
+    """Whether a verdict may name the group of this best-fitting maker."""
+    return entry.grade in ("named", "family")
+
+
+def _p_values(llr: Floats, cohort_rows: NDArray[np.bool_], cohort: Floats) -> Floats:
+    """p-values against the cohort; a camera clip is not compared with itself."""
+    values = conformal_p(np.nan_to_num(llr, nan=-np.inf), cohort)
+    values[cohort_rows] = (values[cohort_rows] * (1 + len(cohort)) - 1) / len(cohort)
+    return values
+
+
+def _least_margin(margins: Floats, right: NDArray[np.bool_], camera: NDArray[np.bool_]) -> float | None:
+    """The lowest threshold above which the target share is right, no camera clip lies, and enough clips remain."""
+    best = None
+    for threshold in np.unique(margins)[::-1]:
+        above = margins >= threshold
+        if camera[above].any():
+            break
+        if above.sum() >= MIN_NAMED and right[above].mean() >= TARGET_RIGHT:
+            best = float(threshold)
+    if best is not None and best <= margins.min():
+        return min(best, float(np.log(TARGET_RIGHT / (1 - TARGET_RIGHT))))  # no wrong name seen: the posterior decides
+    return best

@@ -1,0 +1,142 @@
+"""What one file has yielded so far: its picture facts, the windows delivered, and why others are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import av
+from av.video.frame import VideoFrame
+
+from fingerprint_db.spec import WindowPlan
+from fingerprint_db.window import FrameWindow, Plane
+from jobs.decode.burst import Burst
+from jobs.decode.failures import check_size
+from jobs.decode.pixels import Layout, cut, layout_of
+from jobs.decode.plan import CropPlace, plan_crops, too_small
+from jobs.decode.probe import is_hdr
+from jobs.decode.protocol import DecodeSummary, VideoFacts
+from jobs.decode.reader import Reader, Shown
+from jobs.errors import FailureKind
+
+_TYPES = {1: "I", 2: "P", 3: "B", 4: "P", 5: "I", 6: "P", 7: "B"}  # AVPictureType; S, SI, SP, BI to their kin
+_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+
+
+class Harvest:
+    """Gathers windows and remembers what the summary has to say.
+
+    unfit: why no window can come of this video (too small, too short); '' otherwise.
+    """
+
+    def __init__(self, plan: WindowPlan) -> None:
+        self.plan = plan
+        self.crops: tuple[CropPlace, ...] = ()
+        self.unfit = ""
+        self.notes: list[str] = []
+        self.causes: list[str] = []
+        self.delivered = 0
+        self.last_error: Exception | None = None
+        self._short = 0
+        self._layout: Layout | None = None
+        self._format = ""
+        self._size = (0, 0)
+        self._full_range = self._interlaced = self._hdr = False
+        self._rotation = 0
+
+    def look(self, frame: VideoFrame) -> None:
+        """Learn size, pixel format, range and orientation from the first frame; interlacing from any."""
+        self._interlaced = self._interlaced or frame.interlaced_frame
+        if self._layout is not None:
+            return
+        check_size(frame.width, frame.height)
+        self._format, self._size = frame.format.name, (frame.width, frame.height)
+        self._layout = layout_of(self._format)
+        # An RGB source says "full range" of itself; swscale converts it to limited range.
+        native = not self._layout.convert
+        self._full_range = native and (frame.color_range == _FULL_RANGE or self._format.startswith("yuvj"))
+        self._rotation = -frame.rotation % 360
+        self._hdr = is_hdr(frame.color_trc)
+        self.crops = plan_crops(*self._size, self.plan)
+        self.unfit = too_small(*self._size, self.plan)
+        if not native:
+            kind = "rgb" if av.VideoFormat(self._format).is_rgb or "pal" in self._format else self._format
+            self.note(f"converted from {kind}")
+
+    def offer(self, burst: Burst, shown: Shown, time_s: float) -> None:
+        """Give a frame to a burst; an unclean one breaks its run."""
+        if shown.clean and self._layout is not None:
+            burst.add(self._cut(shown.frame), time_s, shown.frame.pts, _TYPES.get(int(shown.frame.pict_type), "?"))
+        else:
+            burst.break_run()
+
+    def deliver(self, burst: Burst) -> Iterator[FrameWindow]:
+        """The windows of a burst that gets no more frames."""
+        if 0 < burst.frames < burst.place.frames:
+            self._short += 1
+        depth = self._layout.depth if self._layout else 8
+        for window in burst.windows(self.crops, depth, self._full_range, self.plan.min_frames):
+            self.delivered += 1
+            yield window
+
+    def note(self, phrase: str) -> None:
+        if phrase not in self.notes:
+            self.notes.append(phrase)
+
+    def blame(self, phrase: str) -> None:
+        """A cause for missing windows."""
+        if phrase not in self.causes:
+            self.causes.append(phrase)
+
+    def take_stock(self, reader: Reader) -> None:
+        """Remember what a reader met with, before it is closed."""
+        self.last_error = reader.last_error or self.last_error
+        if reader.damaged or reader.packets.errors:
+            self.note("damaged in places")
+            self.blame("the data are damaged there")
+        if reader.resized:
+            self.note("the frame size or format changes on the way")
+            self.blame("frames of another size or format were left out")
+
+    def summary(self, facts: VideoFacts, bursts: int) -> DecodeSummary:
+        """The end of the story. Errors: damaged, when there was something to decode and nothing came of it."""
+        planned = bursts * max(1, len(self.crops))
+        missing = planned - self.delivered
+        reason = ""
+        if self.unfit:
+            reason = self.unfit
+        elif missing:
+            causes = "; ".join(self.causes) or "the decoder gave too few frames there"
+            if not self.delivered:
+                raise FailureKind.DAMAGED.error(f"No part of the video could be decoded: {causes}.")
+            reason = f"{missing} of {planned} windows are missing: {causes}"
+        elif self._short and facts.frame_count >= self.plan.frames:
+            causes = "; ".join(self.causes) or "the decoder gave too few frames there"
+            reason = f"{self._short} of {bursts} bursts are shorter than planned: {causes}"
+        return DecodeSummary(self.final(facts), planned, self.delivered, reason)
+
+    def final(self, facts: VideoFacts) -> VideoFacts:
+        """Declared facts with what the frames showed in their place."""
+        if self._layout is not None:
+            facts = replace(
+                facts,
+                pixel_format=self._format,
+                width=self._size[0],
+                height=self._size[1],
+                bit_depth=self._layout.depth,
+                rotation=self._rotation,
+                hdr=facts.hdr or self._hdr,
+                interlaced=facts.interlaced or self._interlaced,
+            )
+        told = [
+            "interlaced" if facts.interlaced else "",
+            "variable frame rate" if facts.variable_frame_rate else "",
+            f"shown rotated by {facts.rotation} degrees" if facts.rotation else "",
+            "high dynamic range" if facts.hdr else "",
+            f"{facts.bit_depth} bits a sample" if facts.bit_depth > 8 else "",
+        ]
+        return replace(facts, notes=(*filter(None, told), *self.notes))
+
+    def _cut(self, frame: VideoFrame) -> list[tuple[Plane, Plane, Plane]]:
+        assert self._layout is not None
+        return cut(frame, self._layout, [(crop.top, crop.left, crop.height, crop.width) for crop in self.crops])

@@ -1,0 +1,148 @@
+"""Reads packets without decoding them: how many frames there are, when they are shown, where decoding can begin."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from jobs.decode.probe import FIRST_PACKETS, SEI_BYTES, encoder_marks
+
+HEARTBEAT_S = 0.5
+MAX_READ_ERRORS = 16  # consecutive; a demuxer that answers only errors is at its end
+_UNEVEN_SHARE = 0.02  # of the intervals may be off (a dropped frame) before the rate is called variable
+
+
+class Pulse:
+    """Says when it is time for a sign of life."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now - self._last < HEARTBEAT_S:
+            return False
+        self._last = now
+        return True
+
+
+class Packets:
+    """Packets of one stream, in coded order, past damage; ``errors`` counts what could not be read.
+
+    Ends with the flush packet (size 0) that drains the decoder.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._container = container
+        self._stream = stream
+        self.errors = 0
+
+    def __iter__(self) -> Iterator[Packet[VideoStream]]:
+        in_a_row = 0
+        while True:
+            try:
+                for packet in self._container.demux(self._stream):
+                    if packet.size == 0 and packet.pts is None and packet.dts is None:
+                        yield packet
+                        return
+                    in_a_row = 0
+                    yield packet
+                return
+            except av.FFmpegError:  # the demuxer resynchronises on the next call; a dead one repeats its error
+                self.errors += 1
+                in_a_row += 1
+                if in_a_row >= MAX_READ_ERRORS:
+                    drain: Packet[Any] = Packet()
+                    yield drain
+                    return
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PacketIndex:
+    """What a pass over the packets found.
+
+    pts: (n,) int64 ascending presentation times of the frames, in units of ``base`` seconds; empty when untimed.
+    keys: frame numbers, in presentation order, where decoding can begin. count: frames shown; hidden: frames that an
+    edit list hides. size: coded bytes.
+    errors: packets that were unreadable or marked corrupt. marks: the encoder's signature, if any.
+    """
+
+    pts: NDArray[np.int64]
+    base: float
+    keys: tuple[int, ...]
+    count: int
+    hidden: int
+    size: int
+    errors: int
+    uneven: bool
+    marks: dict[str, str]
+
+    @property
+    def timed(self) -> bool:
+        return len(self.pts) > 0
+
+
+def index_packets(container: InputContainer, stream: VideoStream) -> Generator[None, None, PacketIndex]:
+    """One pass over all packets of ``stream``; yields None as a sign of life, returns the index."""
+    pulse, packets = Pulse(), Packets(container, stream)
+    times: list[int | None] = []
+    keyed: list[int] = []
+    size = corrupt = seen = hidden = 0
+    all_key = True
+    marks: dict[str, str] = {}
+    for packet in packets:
+        if pulse.due():
+            yield None
+        if packet.size == 0:
+            continue
+        seen += 1
+        if seen <= FIRST_PACKETS and not marks:
+            marks = encoder_marks(bytes(packet)[:SEI_BYTES])
+        size += packet.size
+        corrupt += packet.is_corrupt
+        if packet.is_discard:  # hidden by an edit list: decoded on the way, never shown
+            hidden += 1
+            continue
+        if packet.is_keyframe:
+            keyed.append(len(times))
+        else:
+            all_key = False
+        times.append(packet.pts)
+    # AVI has no presentation times: with B-frames FFmpeg hands out decode times in their place.
+    untimed = container.format.name == "avi" and not all_key
+    known = [pts for pts in times if pts is not None]
+    if untimed or not known or len(known) < len(times) or len(set(known)) < len(known):
+        pts, keys = np.zeros(0, np.int64), keyed
+    else:
+        pts = np.sort(np.asarray(known, np.int64))
+        keys = sorted(int(key) for key in np.searchsorted(pts, np.asarray(known, np.int64)[keyed]))
+    return PacketIndex(
+        pts=pts,
+        base=float(stream.time_base or 1),
+        keys=tuple(keys),
+        count=len(times),
+        hidden=hidden,
+        size=size,
+        errors=packets.errors + corrupt,
+        uneven=uneven_times(pts),
+        marks=marks,
+    )
+
+
+def uneven_times(pts: NDArray[np.int64]) -> bool:
+    """Whether frames are shown at a varying rate, beyond the rounding of the time base and a rare dropped frame."""
+    steps = np.diff(pts)
+    if len(steps) < 3:
+        return False
+    typical = float(np.median(steps))
+    off = np.abs(steps - typical) > max(1.5, 0.1 * typical)
+    return bool(off.mean() > _UNEVEN_SHARE)

@@ -1,0 +1,162 @@
+"""The default decoder: PyAV (FFmpeg), planned over the packet index, verified burst by burst."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+
+import av
+
+from cluster.outcome import FailureError
+from fingerprint_db.window import FrameWindow
+from jobs.decode.failures import failure_of, not_a_video
+from jobs.decode.harvest import Harvest
+from jobs.decode.packets import PacketIndex, index_packets
+from jobs.decode.passes import GUESSED_FPS, Clock, decode_pass
+from jobs.decode.plan import BurstPlace, plan_bursts, too_short
+from jobs.decode.probe import declared_facts, first_look
+from jobs.decode.protocol import DecodeRequest, DecoderName, DecodeSummary, VideoFacts
+from jobs.decode.reader import Reader
+from jobs.decode.seeking import known_keyframes, packet_pass, ruler_for, seek_pass
+from jobs.decode.sniff import Sniffed, missing_bytes
+from jobs.errors import FailureKind
+
+WINDOWS_VERSION = 1  # raise it when plan, crops or conversions change what a window holds
+LONG_S = 600.0  # from here on the packets are not indexed; bursts are found by seeking
+LONG_BYTES = 1 << 30
+
+Step = FrameWindow | DecodeSummary | None
+
+
+class PyAVDecoder:
+    """Decoder over PyAV: one thread, deterministic, planes as coded.
+
+    Short files: one pass over the packets plans the bursts; a second decodes only the packets that the bursts need,
+    without seeking (seeks go silently wrong in streams without an index, with edit lists, in cut files). A burst whose
+    times are not those of the index makes the rest of the file be decoded from its start, frame by frame.
+    Files beyond ten minutes or 1 GiB: seeks, each checked, and one pass over the packets where they go wrong.
+
+    long_s, long_bytes: from which length and size on a file counts as long.
+    """
+
+    name: DecoderName = "pyav"
+    version: str = f"{av.__version__}-w{WINDOWS_VERSION}"
+
+    def __init__(self, long_s: float = LONG_S, long_bytes: int = LONG_BYTES) -> None:
+        self._long_s = long_s
+        self._long_bytes = long_bytes
+
+    def decode(self, request: DecodeRequest) -> Iterator[Step]:
+        """See jobs.decode.protocol.Decoder."""
+        sniffed = first_look(request.path)
+        try:
+            yield from self._decode(request, sniffed)
+        except FailureError:
+            raise
+        except Exception as error:
+            raise failure_of(error, sniffed, opened=True) from error
+
+    def _decode(self, request: DecodeRequest, sniffed: Sniffed) -> Iterator[Step]:
+        harvest = Harvest(request.plan)
+        lost = missing_bytes(request.path)
+        if lost:
+            harvest.note(f"the file ends {lost} bytes before its own structure does")
+            harvest.blame("the file is cut")
+        reader = Reader(request.path, sniffed)
+        try:
+            facts = declared_facts(request.path, reader.container, reader.stream)
+            if facts.duration_s > self._long_s or os.path.getsize(request.path) > self._long_bytes:
+                index = None
+            else:
+                index = yield from index_packets(reader.container, reader.stream)
+        finally:
+            reader.close()
+        if index is None:
+            facts, bursts = yield from _long(harvest, request.path, sniffed, facts)
+        else:
+            facts, bursts = yield from _short(harvest, request.path, sniffed, facts, index, lost > 0)
+        yield harvest.summary(facts, bursts)
+
+
+def _short(
+    harvest: Harvest, path: str, sniffed: Sniffed, facts: VideoFacts, index: PacketIndex, cut: bool
+) -> Generator[FrameWindow | None, None, tuple[VideoFacts, int]]:
+    """Windows of an indexed file; returns the facts with what the index measured, and the number of bursts planned."""
+    if index.count == 0:
+        raise FailureKind.DAMAGED.error("The file is damaged: it holds no readable frame.")
+    if index.count == 1 and sniffed.foreign:
+        raise not_a_video(sniffed)
+    total = max(index.count, declared_frames(facts) - index.hidden) if cut else index.count
+    places = plan_bursts(total, index.keys, harvest.plan)
+    present = [place for place in places if place.start < index.count]
+    if len(present) < len(places):
+        harvest.blame("the last part of the video is not in the file")
+    if index.errors:
+        harvest.note("damaged in places")
+        harvest.blame("the data are damaged there")
+    done = 0
+    for skipping in (True, False) if index.timed else (False,):
+        if done == len(present):
+            break
+        if not skipping and index.timed:
+            harvest.note("frame times differ from packet times; decoded from the start")
+        reader = Reader(path, sniffed)
+        try:
+            clock = Clock(index, reader, facts.fps)
+            done = yield from decode_pass(harvest, reader, clock, present, done, skipping=skipping)
+            if clock.guessed:
+                harvest.note("frame times guessed from the frame rate")
+        finally:
+            harvest.take_stock(reader)
+            reader.close()
+    if reason := too_short(total, harvest.plan):
+        harvest.unfit = harvest.unfit or reason
+    return measured_facts(facts, index), len(places)
+
+
+def _long(
+    harvest: Harvest, path: str, sniffed: Sniffed, facts: VideoFacts
+) -> Generator[FrameWindow | None, None, tuple[VideoFacts, int]]:
+    """Windows of a file too long to be indexed; the facts stay the container's."""
+    fps = facts.fps or GUESSED_FPS
+    total = max(facts.frame_count, round(facts.duration_s * fps), 1)
+    reader = Reader(path, sniffed)
+    places: Sequence[BurstPlace] = ()
+    try:
+        ruler = ruler_for(reader, fps)
+        places = plan_bursts(total, known_keyframes(reader, ruler), harvest.plan)
+        done = yield from seek_pass(harvest, reader, ruler, places)
+    finally:
+        harvest.take_stock(reader)
+        reader.close()
+    if done < len(places):
+        harvest.note("seeking led astray; read from the start")
+        reader = Reader(path, sniffed)
+        try:
+            yield from packet_pass(harvest, reader, ruler, places, done)
+        finally:
+            harvest.take_stock(reader)
+            reader.close()
+    return facts, len(places)
+
+
+def declared_frames(facts: VideoFacts) -> int:
+    """How many frames the container announces; 0 when it does not."""
+    return facts.frame_count or round(facts.duration_s * facts.fps)
+
+
+def measured_facts(facts: VideoFacts, index: PacketIndex) -> VideoFacts:
+    """Facts with the index's measurements in place of the container's claims: frames, seconds, rate, bits."""
+    facts = replace(facts, frame_count=index.count, declared={**facts.declared, **index.marks})
+    if index.timed and index.count > 1:
+        span = float(index.pts[-1] - index.pts[0]) * index.base
+        rate = (index.count - 1) / span
+        # The container's rate is exact where it is true; pts in milliseconds are not.
+        fps = facts.fps if facts.fps > 0 and abs(rate / facts.fps - 1) < 0.02 else rate
+        facts = replace(facts, fps=fps, duration_s=span + 1 / rate, variable_frame_rate=index.uneven)
+    elif facts.fps > 0:
+        facts = replace(facts, duration_s=index.count / facts.fps)
+    if facts.duration_s > 0:
+        facts = replace(facts, bit_rate=index.size * 8 / facts.duration_s)
+    return facts

@@ -1,0 +1,46 @@
+"""Decoding as a service of a child process: one request in, windows and one summary out; light to import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import metadata
+
+from cluster.outcome import ClusterFault, FailureError
+from fingerprint_db.window import FrameWindow
+from jobs.decode.protocol import Decoder, DecodeRequest, DecoderName, DecodeSummary
+
+
+def serve(request: DecodeRequest) -> Iterator[FrameWindow | DecodeSummary | None]:
+    """Decode one file: windows in order of time, then the summary; None in between as a sign of life.
+
+    Errors: FailureError only, of a class in jobs.errors or ``internal`` for a fault of ours.
+    """
+    try:
+        yield None  # the child is up, the decoder may still be loading
+        yield from _decoder(request.decoder).decode(request)
+    except FailureError:
+        raise
+    except Exception as error:
+        told = (str(error).splitlines() or [""])[0][:200]
+        raise FailureError(
+            ClusterFault.INTERNAL.failure(f"The decoder met an unforeseen {type(error).__name__}: {told}")
+        ) from error
+
+
+def decoder_version(name: DecoderName) -> str:
+    """The version that goes into the fingerprint spec; the decoder's library is not loaded for decord."""
+    if name == "decord":
+        from jobs.decode.decord_decoder import WINDOWS_VERSION
+
+        return f"{metadata.version('decord')}-w{WINDOWS_VERSION}"
+    return _decoder(name).version
+
+
+def _decoder(name: DecoderName) -> Decoder:
+    if name == "decord":
+        from jobs.decode.decord_decoder import DecordDecoder
+
+        return DecordDecoder()
+    from jobs.decode.pyav import PyAVDecoder
+
+    return PyAVDecoder()

@@ -1,0 +1,213 @@
+"""Add signatures of a generator from clips it is known to have made, and publish the snapshot that knows them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import cast, get_args
+from urllib.parse import urlsplit
+
+from rich.console import Console
+
+from cluster.outcome import Failure
+from fingerprint_db.catalogue import CatalogueError, load_catalogue
+from fingerprint_db.signature import SignatureRecord
+from fingerprint_db.snapshot import Snapshot
+from fingerprint_db.store import GeneratorKind
+from jobs.archive import Listed, canonical_uri, is_local, list_archive, local_path
+from jobs.evaluate.manifest import Known as KnownName
+from jobs.evaluate.manifest import ManifestError, load_manifest
+from jobs.home import Home
+from jobs.progress import Meter
+from jobs.scan import FileFingerprint, current_spec, fingerprint_files
+from jobs.snapshots import CAMERA, publish, seed_starter
+
+KINDS: tuple[GeneratorKind, ...] = get_args(GeneratorKind)
+FEW_CLIPS = 3
+
+
+class EnrollError(ValueError):
+    """The enrollment as asked for makes no sense; one sentence says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One clip to enroll. source: the page, repository or camera it came from; clips of one source share an encoder."""
+
+    uri: str
+    generator: str
+    source: str
+
+
+@dataclass(slots=True)
+class EnrollSummary:
+    """enrolled: new signatures a generator. unusable: files that gave none, with the reason. snapshot: as published."""
+
+    snapshot: Snapshot | None = None
+    enrolled: Counter[str] = field(default_factory=Counter)
+    repeated: Counter[str] = field(default_factory=Counter)
+    unusable: dict[str, Failure | str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def default_source(uri: str) -> str:
+    """The name of the folder a file lies in: clips that were published together usually lie together."""
+    return PurePosixPath(urlsplit(uri).path if "://" in uri else uri).parent.name or "unknown"
+
+
+def slug_of(name: str, kind: str = "generator") -> str:
+    """The catalogue's slug for a name or alias, or a slug made of the name when the catalogue does not know it.
+
+    Raises EnrollError when nothing of the name is left.
+    """
+    if kind == "camera" or name.strip().lower() == CAMERA:
+        return CAMERA
+    try:
+        return load_catalogue().resolve(name).slug
+    except CatalogueError:
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        if not slug:
+            raise EnrollError(f"{name!r} cannot be the name of a generator: it has no letter or digit") from None
+        return slug
+
+
+def register(home: Home, name: str, *, family: str | None, kind: str) -> str:
+    """Make sure that a generator stands in the store; returns its slug.
+
+    A generator of the catalogue keeps the catalogue's facts. Raises EnrollError when ``family`` contradicts them.
+    """
+    if kind not in KINDS:
+        raise EnrollError(f"the kind is {kind!r}; it must be one of {', '.join(KINDS)}")
+    slug = slug_of(name, kind)
+    if slug == CAMERA:
+        return slug
+    try:
+        known = load_catalogue().resolve(name)
+    except CatalogueError:
+        home.store.register_generator(slug, name=name, kind=cast(GeneratorKind, kind), family=family, origin="enrolled")
+        return slug
+    if family is not None and family != known.family:
+        says = known.family or "no family (undisclosed)"
+        raise EnrollError(f"the catalogue gives {known.name} {says}, not {family}; leave --family out")
+    return slug
+
+
+def clips_of_files(
+    home: Home, name: str, files: Sequence[str], *, source: str | None, family: str | None, kind: str
+) -> list[Clip]:
+    """Clips of one generator from files, folders or URIs. source: None takes each file's folder name."""
+    slug = register(home, name, family=family, kind=kind)
+    uris = expand(files)
+    if not uris:
+        raise EnrollError("there is no video file among what was given")
+    return [Clip(uri, slug, source or default_source(uri)) for uri in uris]
+
+
+def clips_of_manifest(home: Home, manifest: Path) -> list[Clip]:
+    """Clips of a labelled CSV (see jobs.evaluate.manifest): generators, processors and camera footage alike."""
+    try:
+        labelled = load_manifest(manifest, resolve_in_catalogue).clips
+    except ManifestError as error:
+        raise EnrollError(str(error)) from error
+    slugs: dict[tuple[str, str | None], str] = {}
+    clips = []
+    for clip in labelled:
+        kind = {"camera": "camera", "processed": "processor"}.get(clip.label.value, "generator")
+        name = CAMERA if kind == "camera" else clip.generator
+        if name is None:
+            continue  # processed by nobody knows what: no class to learn
+        if (name, clip.family) not in slugs:
+            slugs[name, clip.family] = register(home, name, family=clip.family, kind=kind)
+        clips.append(Clip(str(clip.path), slugs[name, clip.family], clip.source))
+    return clips
+
+
+def resolve_in_catalogue(name: str) -> KnownName | None:
+    """A manifest's generator name as catalogue slugs, None when the catalogue does not know it."""
+    try:
+        found = load_catalogue().resolve(name)
+    except CatalogueError:
+        return None
+    return KnownName(found.slug, found.family)
+
+
+def expand(files: Iterable[str]) -> list[str]:
+    """Files and URIs as given, folders as the video files in them, each once.
+
+    What does not exist stays in the list, so that the job names it. Raises FailureError for a folder that is closed.
+    """
+    found: dict[str, None] = {}
+    for name in files:
+        if is_local(name) and local_path(name).is_dir():
+            found |= {entry.uri: None for entry in list_archive(name) if isinstance(entry, Listed)}
+        else:
+            found[canonical_uri(name)] = None
+    return list(found)
+
+
+def enroll(home: Home, clips: Sequence[Clip], *, console: Console, notes: str = "") -> EnrollSummary:
+    """Fingerprint clips, add their signatures, build and publish a snapshot.
+
+    The generators must be registered. Nothing is published when no clip was usable.
+    """
+    spec = current_spec(home.settings)
+    seed_starter(home.store, spec)
+    summary = EnrollSummary()
+    wanted: dict[str, list[Clip]] = {}
+    for clip in clips:
+        wanted.setdefault(clip.uri, []).append(clip)
+    records: dict[tuple[str, str, str], SignatureRecord] = {}
+    with Meter(console, "enroll", len(wanted)) as meter:
+        for uri, result in fingerprint_files(wanted, home.settings):
+            meter.advance()
+            if isinstance(result, Failure):
+                summary.unusable[uri] = result
+            elif not result.windows:
+                summary.unusable[uri] = result.shortfall or "no window could be fingerprinted"
+            else:
+                for clip in wanted[uri]:
+                    record = _record(result, clip, spec.id)
+                    if record.key in records:
+                        summary.repeated[clip.generator] += 1
+                    records.setdefault(record.key, record)
+    # Sorted, so that the order in which workers finish leaves no trace anywhere.
+    for key in sorted(records):
+        new = home.store.add_signature(records[key])
+        (summary.enrolled if new else summary.repeated)[records[key].generator] += 1
+    if not records:
+        return summary
+    summary.snapshot = publish(home, spec, notes=notes)
+    _warn(home, summary, {record.generator for record in records.values()}, spec.id)
+    for slug in sorted(summary.enrolled):
+        home.ledger.audit("enroll", slug, clips=summary.enrolled[slug], snapshot=summary.snapshot.id)
+    return summary
+
+
+def _record(file: FileFingerprint, clip: Clip, spec_id: str) -> SignatureRecord:
+    return SignatureRecord.from_windows(
+        file.windows,
+        sha256=file.sha256,
+        generator=clip.generator,
+        source=clip.source,
+        spec_id=spec_id,
+        quality=file.facts.quality(file.coverage),
+    )
+
+
+def _warn(home: Home, summary: EnrollSummary, generators: set[str], spec_id: str) -> None:
+    counts = home.store.counts(spec_id)
+    for slug in sorted(generators):
+        count = counts[slug]
+        if count.clips < FEW_CLIPS:
+            summary.warnings.append(
+                f"{slug} has {count.clips} clip{'s' if count.clips > 1 else ''}; below {FEW_CLIPS} it cannot be named"
+            )
+        elif count.sources < 2:
+            summary.warnings.append(
+                f"all clips of {slug} come from one source, so its encoder may be learned instead; add another source"
+            )
+    if CAMERA not in counts:
+        summary.warnings.append("no camera footage is enrolled, so likelihood ratios cannot be calibrated against it")

@@ -1,0 +1,199 @@
+"""Parquet parts: findings to bytes on the way out, windows and provenance back on the way in."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fingerprint_db.verdict import Verdict
+from fingerprint_db.window import WindowFingerprint
+from jobs.archive import Folder
+from jobs.decode.protocol import VideoFacts
+from jobs.models import ResultPart, utc_now
+from jobs.scan import FileFingerprint
+from jobs.schemas import FINGERPRINTS, PROVENANCE, SCHEMA_VERSION, VERSION_KEY
+
+
+class SchemaVersionError(RuntimeError):
+    """A Parquet part was written by a newer Makersmark."""
+
+
+def write_fingerprints(
+    home: Folder, files: Sequence[FileFingerprint], *, spec_id: str, sweep_id: str | None
+) -> ResultPart:
+    """Write one fingerprints part, one row a window; a file without windows leaves one marker row."""
+    rows = [row for file in files for row in _window_rows(file, spec_id, sweep_id)]
+    return _write(home, "fingerprints", FINGERPRINTS, rows, spec_id, sweep_id)
+
+
+def write_provenance(
+    home: Folder,
+    judged: Iterable[tuple[str, str | None, FileFingerprint, Verdict]],
+    *,
+    spec_id: str,
+    snapshot_id: str,
+    sweep_id: str | None,
+) -> ResultPart:
+    """Write one provenance part, one row a segment. judged: (sha256, uri, fingerprint, verdict)."""
+    rows: list[dict[str, Any]] = []
+    for sha256, uri, file, verdict in judged:
+        rows.extend(_segment_rows(sha256, uri, file, verdict, spec_id, snapshot_id, sweep_id))
+    return _write(home, "provenance", PROVENANCE, rows, spec_id, sweep_id)
+
+
+def remove_part(home: Folder, name: str) -> None:
+    """Take back a part that no transaction names."""
+    home.remove(name)
+
+
+def read_fingerprints(home: Folder, name: str, contents: set[str] | None = None) -> Iterator[FileFingerprint]:
+    """The files of one fingerprints part (only some contents when given), windows in burst and crop order.
+
+    Raises FailureError when the part cannot be read, SchemaVersionError when it is newer than this code.
+    """
+    table = pq.read_table(io.BytesIO(home.read(name)))
+    version = int((table.schema.metadata or {}).get(VERSION_KEY, b"0"))
+    if version > SCHEMA_VERSION:
+        raise SchemaVersionError(f"{name} has schema version {version}, this Makersmark knows {SCHEMA_VERSION}")
+    files: dict[str, list[dict[str, Any]]] = {}
+    for row in table.to_pylist():
+        if contents is None or row["sha256"] in contents:
+            files.setdefault(row["sha256"], []).append(row)
+    for sha256, rows in files.items():
+        rows.sort(key=lambda row: (row["burst"], row["crop"]))
+        kept = json.loads(rows[0]["facts"])
+        yield FileFingerprint(
+            sha256=sha256,
+            size=kept["size"],
+            facts=facts_from_json(kept["facts"]),
+            coverage=rows[0]["coverage"],
+            shortfall=kept["shortfall"],
+            windows=tuple(_window(row) for row in rows if row["burst"] >= 0),
+        )
+
+
+def facts_from_json(raw: Mapping[str, Any]) -> VideoFacts:
+    """VideoFacts as stored in SQL and Parquet."""
+    return VideoFacts(**{**raw, "notes": tuple(raw.get("notes", ()))})
+
+
+def _window_rows(file: FileFingerprint, spec_id: str, sweep_id: str | None) -> Iterator[dict[str, Any]]:
+    kept = {"size": file.size, "shortfall": file.shortfall, "facts": asdict(file.facts)}
+    shared = {
+        "sha256": file.sha256,
+        "spec_id": spec_id,
+        "sweep_id": sweep_id,
+        "coverage": file.coverage,
+        "facts": json.dumps(kept, sort_keys=True),
+    }
+    if not file.windows:
+        # A video too short or too small to fingerprint is still a finding, and rematch must see it again.
+        empty = {"burst": -1, "crop": -1, "top": 0, "left": 0, "height": 0, "width": 0, "start_s": 0.0, "end_s": 0.0}
+        yield {**shared, **empty, "decoder": [], "texture": [], "cues": []}
+    for window in file.windows:
+        yield {
+            **shared,
+            "burst": window.burst,
+            "crop": window.crop,
+            "top": window.top,
+            "left": window.left,
+            "height": window.height,
+            "width": window.width,
+            "start_s": window.start_s,
+            "end_s": window.end_s,
+            "decoder": window.decoder,
+            "texture": window.texture,
+            "cues": list(window.cues.items()),
+        }
+
+
+def _window(row: Mapping[str, Any]) -> WindowFingerprint:
+    return WindowFingerprint(
+        burst=row["burst"],
+        crop=row["crop"],
+        top=row["top"],
+        left=row["left"],
+        height=row["height"],
+        width=row["width"],
+        start_s=row["start_s"],
+        end_s=row["end_s"],
+        decoder=np.asarray(row["decoder"], dtype=np.float32),
+        texture=np.asarray(row["texture"], dtype=np.float32),
+        cues=dict(row["cues"]),
+    )
+
+
+def _segment_rows(
+    sha256: str,
+    uri: str | None,
+    file: FileFingerprint,
+    verdict: Verdict,
+    spec_id: str,
+    snapshot_id: str,
+    sweep_id: str | None,
+) -> Iterator[dict[str, Any]]:
+    shared = {
+        "sha256": sha256,
+        "uri": uri,
+        "spec_id": spec_id,
+        "snapshot_id": snapshot_id,
+        "sweep_id": sweep_id,
+        "verdict": verdict.verdict.value,
+        "reason": verdict.reason,
+        "family": verdict.family,
+        "generator": verdict.generator,
+        "llr": verdict.llr,
+        "p_value": verdict.p_value,
+        "margin": verdict.margin,
+        "coverage": file.coverage,
+        "duration_s": file.facts.duration_s,
+        "nearest": [asdict(neighbour) for neighbour in verdict.nearest],
+        "cues": list(verdict.cues.items()),
+        "declared": list(file.facts.declared.items()),
+    }
+    if not verdict.segments:
+        yield shared
+    for segment in verdict.segments:
+        yield {
+            **shared,
+            "start_s": segment.start_s,
+            "end_s": segment.end_s,
+            "segment_verdict": segment.verdict.value,
+            "segment_family": segment.family,
+            "segment_generator": segment.generator,
+            "segment_llr": segment.llr,
+        }
+
+
+def _write(
+    home: Folder, kind: str, schema: pa.Schema, rows: list[dict[str, Any]], spec_id: str, sweep_id: str | None
+) -> ResultPart:
+    identity = uuid.uuid4().hex
+    now: datetime = utc_now()
+    name = f"parquet/{kind}/sweep_date={now:%Y-%m-%d}/part-{identity}.parquet"
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd")
+    data = sink.getvalue()
+    home.write(name, data)
+    return ResultPart(
+        id=identity,
+        kind=kind,
+        name=name,
+        rows=len(rows),
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        schema_version=SCHEMA_VERSION,
+        spec_id=spec_id,
+        sweep_id=sweep_id,
+        committed_at=now,
+    )

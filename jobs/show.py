@@ -1,0 +1,200 @@
+"""What a person sees: tables and sentences on the terminal. Everything shown here is in the JSON too."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fingerprint_db.catalogue import GeneratorRow
+from jobs.enroll import EnrollSummary
+from jobs.generators import EnrolledOnly
+from jobs.quarantine import SetAside
+from jobs.record import describe_verdict
+from jobs.rematch import RematchSummary
+from jobs.sweep import SweepSummary
+
+MEANING = {
+    "attributed": "consistent with this generator's decoder and texture",
+    "family": "consistent with this decoder family; the generator within it stays open",
+    "synthetic": "traces of some decoder, of no known one",
+    "processed_camera": "camera footage through a known neural processor",
+    "no_known_generator": "consistent with camera footage; no known generator fits",
+    "inconclusive": "cannot be judged",
+}
+
+
+def sweep_summary(console: Console, summary: SweepSummary, stale: int) -> None:
+    """The closing table of a sweep."""
+    inventory = summary.inventory
+    table = _two_columns(f"Sweep {summary.sweep_id[:8]}")
+    row = table.add_row
+    row("files in the archive", f"{inventory.listed}  (new {inventory.new}, changed {inventory.changed})")
+    row("unchanged, not opened", str(inventory.known))
+    row("fingerprinted", str(summary.fingerprinted))
+    if summary.duplicates:
+        row("same content under another name", str(summary.duplicates))
+    if summary.held:
+        row("done by another sweep meanwhile", str(summary.held))
+    waiting = inventory.listed - inventory.known - len(inventory.to_open)
+    if waiting:
+        row("left for a later sweep (--limit, --since)", str(waiting))
+    if inventory.gone:
+        row("no longer in the archive", str(inventory.gone))
+    if inventory.passed_over:
+        row("other files, passed over", f"{inventory.passed_over}  (--all-files opens them)")
+    if summary.freed:
+        row("taken over from a sweep that died", str(summary.freed))
+    row("hours of video", f"{summary.video_s / 3600:.3f}")
+    if summary.fingerprinted:
+        speed = summary.video_s / summary.wall_s if summary.wall_s > 0 else 0.0
+        row("throughput", f"{speed:.1f} s of video per second  ({summary.wall_s:.0f} s in all)")
+    for verdict, count in summary.verdicts.most_common():
+        row(f"  {verdict}", str(count))
+    for name, count in summary.generators.most_common():
+        row(f"    {name}", str(count))
+    kinds = Counter(failure.kind for failure in summary.failures.values())
+    row("could not be read", str(sum(kinds.values())))
+    for kind, count in kinds.most_common():
+        row(f"  {kind}", str(count))
+    row("spec, snapshot", f"{summary.spec_id}, {summary.snapshot_id[:16]}")
+    console.print(table)
+    if not inventory.to_open:
+        unchanged = "the archive holds no video file" if not inventory.listed else "nothing is new: no file was opened"
+        console.print(unchanged)
+    if stale:
+        console.print(
+            f"{stale} contents were judged by an older snapshot only; `makersmark rematch` judges them by the current one",
+            highlight=False,
+        )
+
+
+def file_verdict(console: Console, record: Mapping[str, Any]) -> None:
+    """One scanned file: the answer, what it means, the seconds that carry it, the neighbours."""
+    console.print(f"[bold]{escape(record['uri'])}[/bold]", highlight=False, soft_wrap=True)
+    console.print(f"  {escape(describe_verdict(record))}", highlight=False, soft_wrap=True)
+    if record["error"]:
+        return
+    console.print(f"  {MEANING[record['verdict']]}", style="dim")
+    length = f"{record['duration_s']:.1f} s" if record["duration_s"] else "unknown length"
+    console.print(f"  {length}, coverage {record['coverage']:.0%}", style="dim", highlight=False)
+    for segment in record["segments"]:
+        name = segment["generator"] or segment["family"] or ""
+        times = f"{segment['start_s']:.1f}-{segment['end_s']:.1f} s"
+        console.print(f"  {times}: {segment['verdict']} {name} (llr {segment['llr']:.2f})", highlight=False)
+    if record["nearest"]:
+        near = ", ".join(f"{n['generator']} {n['score']:.2f}" for n in record["nearest"][:3])
+        console.print(f"  nearest signatures: {near}", style="dim", highlight=False)
+    if record["declared"]:
+        said = "; ".join(f"{name}: {value}" for name, value in record["declared"].items())
+        console.print(f"  declared, easily forged: {escape(said[:200])}", style="dim", highlight=False, soft_wrap=True)
+
+
+def enroll_summary(console: Console, summary: EnrollSummary) -> None:
+    for slug in sorted(summary.enrolled | summary.repeated):
+        again = f", {summary.repeated[slug]} known before" if summary.repeated[slug] else ""
+        console.print(f"{slug}: {summary.enrolled[slug]} signatures added{again}", highlight=False)
+    for warning in summary.warnings:
+        console.print(f"note: {warning}", style="yellow", highlight=False)
+    if summary.snapshot is None:
+        console.print("no clip was usable, so nothing was published", style="red")
+    else:
+        console.print(f"snapshot {summary.snapshot.id[:16]} is published", highlight=False)
+
+
+def rematch_summary(console: Console, summary: RematchSummary) -> None:
+    table = _two_columns("Rematch")
+    table.add_row("judged now, without decoding", str(summary.judged))
+    table.add_row("judged by this snapshot before", str(summary.known))
+    table.add_row("answers that changed", str(summary.changed))
+    for verdict, count in summary.verdicts.most_common():
+        table.add_row(f"  {verdict}", str(count))
+    table.add_row("snapshot", summary.snapshot_id[:16])
+    console.print(table)
+
+
+def lookup(console: Console, found: Mapping[str, Any]) -> None:
+    """Everything known of one content."""
+    console.print(f"[bold]{escape(found['uri'])}[/bold]", highlight=False, soft_wrap=True)
+    console.print(f"  sha256 {found['sha256'] or 'unknown'}, {found['size']} bytes, {found['state']}", highlight=False)
+    others = [place for place in found["locations"] if place != found["uri"]]
+    for place in others:
+        console.print(f"  the same content: {escape(place)}", highlight=False, soft_wrap=True)
+    if found["error"]:
+        said = f"{found['error']['class']}: {found['error']['message']}"
+        console.print(f"  {escape(said)}", style="red", highlight=False, soft_wrap=True)
+    if not found["verdicts"] and not found["error"]:
+        console.print("  no verdict yet")
+    for record in found["verdicts"]:
+        console.print(f"{record['decided_at']}  snapshot {record['snapshot'][:16]}", style="dim", highlight=False)
+        file_verdict(console, record)
+
+
+def generator_table(
+    console: Console, listed: tuple[Sequence[GeneratorRow], Sequence[EnrolledOnly]], *, as_json: bool
+) -> None:
+    rows, own = listed
+    if as_json:
+        print(json.dumps({"catalogue": [asdict(row) for row in rows], "enrolled": [asdict(row) for row in own]}))
+        return
+    table = Table(title="Generators and processors", box=None, header_style="bold")
+    for column in ("slug", "name", "maker", "family", "paradigm", "VAE", "stride"):
+        table.add_column(column, overflow="fold")
+    table.add_column("clips", justify="right")
+    table.add_column("sources", justify="right")
+    for row in rows:
+        table.add_row(
+            row.slug,
+            row.name,
+            row.maker,
+            row.family or "",
+            row.paradigm or "",
+            row.vae_class or "",
+            row.stride or "",
+            str(row.clips),
+            str(row.sources),
+        )
+    for entry in own:
+        table.add_row(
+            entry.slug, entry.name, "", entry.family or "", entry.kind, "", "", str(entry.clips), str(entry.sources)
+        )
+    console.print(table)
+
+
+def facts(console: Console, described: Sequence[tuple[str, str]], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(dict(described)))
+        return
+    table = _two_columns("")
+    for label, value in described:
+        table.add_row(label, escape(value))
+    console.print(table)
+
+
+def set_aside(console: Console, entries: Sequence[SetAside], *, as_json: bool) -> None:
+    if as_json:
+        for entry in entries:
+            print(json.dumps(entry.as_dict()))
+        return
+    if not entries:
+        console.print("nothing is set aside")
+        return
+    for entry in entries:
+        console.print(f"[bold]{escape(entry.uri)}[/bold]", highlight=False, soft_wrap=True)
+        tries = f"{entry.attempts} attempt{'' if entry.attempts == 1 else 's'}"
+        content = f" {entry.sha256[:16]}" if entry.sha256 else ""
+        console.print(f"  {entry.state}{content}, {tries}, since {entry.since}", style="dim", highlight=False)
+        console.print(f"  {entry.kind}: {escape(entry.message)}", highlight=False, soft_wrap=True)
+
+
+def _two_columns(title: str) -> Table:
+    table = Table(title=title or None, box=None, show_header=False, title_justify="left", title_style="bold")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    return table

@@ -1,0 +1,80 @@
+"""Which snapshot a job judges by: the home's current one or the starter that ships; building and publishing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fingerprint_db.build import build_snapshot
+from fingerprint_db.snapshot import Snapshot
+
+from fingerprint_db.catalogue import load_catalogue
+from fingerprint_db.pack import load_starter
+from fingerprint_db.signature import SignatureRecord
+from fingerprint_db.spec import FingerprintSpec
+from fingerprint_db.store import SignatureStore
+from jobs.home import Home
+
+CAMERA = "camera"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Families and kinds of every generator that signatures may name."""
+
+    families: dict[str, str | None]
+    kinds: dict[str, str]
+
+
+def catalogue_known() -> Known:
+    """What the catalogue alone says, with camera footage as the class everything is held against."""
+    generators = load_catalogue().generators
+    families: dict[str, str | None] = {g.slug: g.family for g in generators.values()} | {CAMERA: None}
+    kinds: dict[str, str] = {g.slug: g.kind for g in generators.values()} | {CAMERA: "camera"}
+    return Known(families, kinds)
+
+
+def starter_snapshot(spec: FingerprintSpec) -> Snapshot:
+    """A snapshot of the signatures that ship with the package; empty when none fit this spec."""
+    return build(load_starter(spec.id), spec, catalogue_known(), notes="starter pack")
+
+
+def build(records: list[SignatureRecord], spec: FingerprintSpec, known: Known, *, notes: str) -> Snapshot:
+    """Fit a snapshot to signatures; a pure function of them."""
+    return build_snapshot(records, spec_id=spec.id, families=known.families, kinds=known.kinds, notes=notes)
+
+
+def current_snapshot(home: Home, spec: FingerprintSpec) -> Snapshot:
+    """The home's published snapshot; a home that has none yet publishes the starter first.
+
+    Raises fingerprint_db.errors.SnapshotError when its files are damaged.
+    """
+    entry = home.store.current_snapshot(spec.id)
+    if entry is not None:
+        return home.load_snapshot(entry.id)
+    seed_starter(home.store, spec)
+    return publish(home, spec, notes="first snapshot of this home")
+
+
+def seed_starter(store: SignatureStore, spec: FingerprintSpec) -> None:
+    """Bring the catalogue's generators and the starter's signatures into a home's store; repeating changes nothing."""
+    known = load_catalogue()
+    store.register_generator(CAMERA, name="camera footage", kind="camera", family=None, origin="catalogue")
+    for family in known.families.values():
+        store.register_family(family.slug, family.name)
+    for generator in known.generators.values():
+        store.register_generator(
+            generator.slug, name=generator.name, kind=generator.kind, family=generator.family, origin="catalogue"
+        )
+    store.add_signatures(load_starter(spec.id))
+
+
+def publish(home: Home, spec: FingerprintSpec, *, notes: str) -> Snapshot:
+    """Build from every signature of the home, write the files, then publish in one transaction."""
+    entries = home.store.generators()
+    known = Known({e.slug: e.family for e in entries}, {e.slug: e.kind for e in entries})
+    snapshot = build(home.store.signatures(spec.id), spec, known, notes=notes)
+    home.save_snapshot(snapshot)
+    counts = {slug: {"clips": c.clips, "sources": c.sources} for slug, c in home.store.counts(spec.id).items()}
+    home.store.publish_snapshot(snapshot.id, spec_id=spec.id, counts=counts, notes=notes)
+    home.ledger.audit("publish", snapshot.id, spec=spec.id, notes=notes, counts=counts)
+    return snapshot

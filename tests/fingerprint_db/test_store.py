@@ -1,0 +1,121 @@
+"""The signature store: idempotent writes, honest counts, snapshots that can be gone back to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from sqlalchemy import create_engine, text
+
+from fingerprint_db.errors import UnknownGeneratorError
+from fingerprint_db.migrations import migrate
+from fingerprint_db.store import ClassCount, SignatureStore
+from tests.fingerprint_db.signatures import SPEC, World
+
+
+@pytest.fixture
+def store(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path}/db.sqlite")
+    migrate(engine)
+    store = SignatureStore(engine)
+    store.register_generator("wan", name="Wan 2.1", family="wan-vae", origin="catalogue")
+    store.register_generator("phone", name="My phone", kind="camera", origin="enrolled")
+    return store
+
+
+def test_a_signature_comes_back_exactly_as_it_was_enrolled(store):
+    record = World().record("wan", "wan.example/page")
+    store.add_signature(record)
+    [back] = store.signatures(SPEC)
+    assert (back.key, back.source, back.quality, back.origin) == (record.key, record.source, record.quality, "user")
+    for name in ("decoder", "texture", "burst", "crop"):
+        assert np.array_equal(getattr(back, name), getattr(record, name))
+        assert getattr(back, name).dtype == getattr(record, name).dtype
+
+
+def test_enrolling_the_same_clip_twice_counts_once(store):
+    record = World().record("wan", "page")
+    assert store.add_signature(record) is True
+    assert store.add_signature(record) is False
+    assert store.counts(SPEC) == {"wan": ClassCount(clips=1, sources=1)}
+
+
+def test_the_time_of_enrolment_is_utc_and_survives_a_second_enrolment(tmp_path, store):
+    record = World().record("wan", "page")
+    store.add_signature(record)
+    query = text("SELECT enrolled_at FROM signature")
+    with store._engine.connect() as connection:
+        first = connection.execute(query).scalar_one()
+    store.add_signature(record)
+    with store._engine.connect() as connection:
+        assert connection.execute(query).scalar_one() == first
+    assert abs(datetime.fromisoformat(first).replace(tzinfo=UTC) - datetime.now(UTC)) < timedelta(minutes=5)
+
+
+def test_the_same_clip_may_stand_under_two_generators_and_two_specs(store):
+    record = World().record("wan", "page")
+    twin = replace(record, generator="phone")
+    newer = replace(record, spec_id="another")
+    assert store.add_signatures([record, twin, newer]) == 3
+    assert [found.generator for found in store.signatures(SPEC)] == ["phone", "wan"]
+    assert len(store.signatures("another")) == 1
+
+
+def test_counts_tell_clips_and_independent_sources(store):
+    world = World()
+    store.add_signatures(world.records("wan", sources=3, clips=2) + world.records("phone", sources=1, clips=4))
+    assert store.counts(SPEC) == {"wan": ClassCount(6, 3), "phone": ClassCount(4, 1)}
+    assert store.counts("another") == {}
+
+
+def test_an_unregistered_generator_is_refused_and_nothing_of_the_batch_is_kept(store):
+    world = World()
+    with pytest.raises(UnknownGeneratorError, match="'nobody' is not registered"):
+        store.add_signatures([world.record("wan", "a"), world.record("nobody", "b")])
+    assert store.signatures(SPEC) == []
+
+
+def test_registering_again_updates_the_facts_but_a_catalogue_entry_stays_one(store):
+    store.register_generator("wan", name="Wan", family="wan-vae", origin="enrolled")
+    [entry] = [entry for entry in store.generators() if entry.slug == "wan"]
+    assert (entry.name, entry.family, entry.origin, entry.kind) == ("Wan", "wan-vae", "catalogue", "generator")
+
+
+def test_an_unknown_kind_is_refused(store):
+    with pytest.raises(ValueError, match="camera, not 'animal'"):
+        store.register_generator("x", name="X", kind="animal", origin="enrolled")
+
+
+def test_signatures_come_in_an_order_that_does_not_depend_on_when_they_were_enrolled(tmp_path, store):
+    records = World().records("wan", sources=2, clips=3)
+    store.add_signatures(reversed(records))
+    assert [record.key for record in store.signatures(SPEC)] == sorted(record.key for record in records)
+
+
+def test_removing_takes_one_clip_or_all_of_a_generator(store):
+    records = World().records("wan", sources=1, clips=3)
+    store.add_signatures(records)
+    assert store.remove(generator="wan", sha256=records[0].sha256) == 1
+    assert store.remove(generator="wan", spec_id="another") == 0
+    assert store.remove(generator="wan") == 2
+    assert store.counts(SPEC) == {}
+
+
+def test_the_snapshot_published_last_is_current_and_an_older_one_can_be_made_current_again(store):
+    assert store.current_snapshot(SPEC) is None
+    store.publish_snapshot("aaa", spec_id=SPEC, counts={"wan": 3}, notes="first")
+    store.publish_snapshot("bbb", spec_id=SPEC, counts={"wan": 9})
+    assert store.current_snapshot(SPEC).id == "bbb"
+    store.publish_snapshot("aaa", spec_id=SPEC, counts={"wan": 3}, notes="first")
+    current = store.current_snapshot(SPEC)
+    assert (current.id, current.counts, current.notes) == ("aaa", {"wan": 3}, "first")
+    assert [entry.id for entry in store.snapshots()] == ["aaa", "bbb"]
+    assert current.published_at.tzinfo is UTC
+    assert current.created_at < current.published_at
+
+
+def test_each_spec_has_its_own_current_snapshot(store):
+    store.publish_snapshot("aaa", spec_id=SPEC, counts={})
+    assert store.current_snapshot("another") is None
