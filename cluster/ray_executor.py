@@ -105,10 +105,9 @@ class _Pool(Generic[T, K, R]):
     drained: bool = False
     busy: int = 0
     lost_starts: int = 0
-    ever_ready: bool = False
 
     def completions(self) -> Iterator[Completion[T, K, R]]:
-        deadline = time.monotonic() + self.settings.start_timeout_s
+        served = time.monotonic()
         for _ in range(self.settings.workers):
             self._hire()
         while True:
@@ -127,7 +126,10 @@ class _Pool(Generic[T, K, R]):
             ready, _ = ray.wait(list(self.pending), num_returns=1, timeout=_POLL_S)
             for ref in ready:
                 self._advance(self.pending.pop(ref), ref)
-            if not self.ever_ready and time.monotonic() > deadline:
+            if self.idle or any(slot.stage != "start" for slot in self.pending.values()):
+                served = time.monotonic()
+            elif time.monotonic() - served > self.settings.start_timeout_s:
+                self.pending.clear()
                 self._give_up(f"no worker started within {self.settings.start_timeout_s:g} s; has the cluster room?")
 
     def stop(self) -> None:
@@ -218,13 +220,13 @@ class _Pool(Generic[T, K, R]):
             self._dismiss(slot)
             self._give_up(f"a worker could not be started: {outcome.message}")
             return
-        self.ever_ready = True
         self.lost_starts = 0
         self.idle.append(slot)
 
     def _admitted(self, slot: _Slot[T], job: _Job[T], outcome: Done[Any] | Failure) -> None:
         if isinstance(outcome, Failure):
-            job.ticket = None
+            # A ticket that the gate let pass stays: whoever booked the work by it has to give it back.
+            job.ticket = job.ticket if job.granted else None
             self._finish(slot, job, outcome)
             return
         # The gate may have booked the task for us already, before its actor died; asked again it might say "taken".

@@ -5,7 +5,6 @@ Everything here expects scores of clips whose source was not among those that th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,8 +87,7 @@ def conformal_p(scores: NDArray[Any], cohort: NDArray[Any]) -> Floats:
     """
     ordered = np.sort(np.asarray(cohort, dtype=np.float64))
     above = len(ordered) - np.searchsorted(ordered, np.asarray(scores, dtype=np.float64), side="left")
-    values: Floats = (1.0 + above) / (1.0 + len(ordered))
-    return values
+    return np.asarray((1.0 + above) / (1.0 + len(ordered)), dtype=np.float64)
 
 
 def cllr(llr: NDArray[Any], positive: NDArray[np.bool_]) -> float:
@@ -109,21 +107,18 @@ def auc(scores: NDArray[Any], positive: NDArray[np.bool_]) -> float:
     return float((below + upto).mean() / 2 / len(negatives))
 
 
-def fit_temperature(log_likelihoods: Sequence[NDArray[Any]], truths: Sequence[int]) -> float:
-    """The factor that makes softmax(factor * row) fit the true classes best; rows may differ in length.
+def fit_temperature(log_likelihoods: NDArray[Any], truths: NDArray[Any]) -> float:
+    """The factor that makes softmax(factor * row) fit the true classes best (Guo et al. 2017, without a bias).
 
-    Guo et al. 2017, without a bias. 1e-3..10; falls back to 1 without rows.
+    log_likelihoods: (N, C), -inf for a class that is not in the running. truths: (N,) columns. 1e-3..10; 1 without rows.
     """
-    if not truths:
+    if not len(truths):
         return 1.0
+    own = log_likelihoods[np.arange(len(truths)), truths]
 
     def loss(log_factor: float) -> float:
         factor = np.exp(log_factor)
-        total = sum(
-            float(special.logsumexp(factor * row) - factor * row[truth])
-            for row, truth in zip(log_likelihoods, truths, strict=True)
-        )
-        return total / len(truths)
+        return float((special.logsumexp(factor * log_likelihoods, axis=1) - factor * own).mean())
 
     found = optimize.minimize_scalar(loss, bounds=(np.log(1e-3), np.log(10.0)), method="bounded")
     return float(np.exp(found.x))

@@ -153,11 +153,8 @@ class Matcher:
             doubt = f"{best.generator} is nearest, but others are too close behind"
         elif gates.named_p is None or p > gates.named_p or llr <= 0:
             doubt = f"{best.generator} is nearest, but camera footage scores alike too often"
-        sure = (
-            best.grade == "named"
-            and gates.generator_margin is not None
-            and ranking.maker_margin >= gates.generator_margin
-        )
+        least = float("inf") if gates.generator_margin is None else gates.generator_margin
+        sure = best.grade == "named" and ranking.maker_margin >= least
         if not doubt and sure:
             if best.kind == "processor":
                 return VerdictKind.PROCESSED_CAMERA, f"Consistent with camera footage passed through {best.generator}."

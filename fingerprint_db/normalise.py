@@ -95,7 +95,8 @@ def shrunk_covariance(residuals: Floats, weights: Floats) -> Floats:
     square = float((covariance**2).sum())
     denominator = (effective + 1 - 2 / dim) * (square - trace**2 / dim)
     shrinkage = 1.0 if denominator <= 0 else min(1.0, ((1 - 2 / dim) * square + trace**2) / denominator)
-    return (1 - shrinkage) * covariance + shrinkage * trace / dim * np.eye(dim)
+    shrunk: Floats = (1 - shrinkage) * covariance + shrinkage * trace / dim * np.eye(dim)
+    return shrunk
 
 
 def class_means(vectors: Floats, classes: Sequence[str], weights: Floats) -> tuple[list[str], Floats]:

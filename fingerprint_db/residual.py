@@ -1,7 +1,7 @@
 """What the extractors share: planes as tensors, filters by slicing, spectra, correlations, and named numbers.
 
-Filters are sums of shifted slices: on one core a one-channel ``conv2d`` costs ten times as much. Everything is float32 on
-the device that the window was loaded to; sums that decide a small difference are taken in float64.
+Filters are sums of shifted slices: on one core a one-channel ``conv2d`` costs ten times as much. Everything is
+float32 on the device that the window was loaded to; sums that decide a small difference are taken in float64.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def box_mean(x: Tensor, radius: int) -> Tensor:
 
 
 def _run_sum(x: Tensor, length: int, axis: int) -> Tensor:
-    """Sum of ``length`` consecutive entries along an axis, from runs of 1, 2, 4, ... (no large partial sums to lose)."""
+    """Sum of ``length`` consecutive entries along an axis, added up from runs of 1, 2, 4, ..."""
     size = x.shape[axis] - length + 1
     total, run, run_length, start = None, x, 1, 0
     while run_length <= length:
@@ -148,7 +148,7 @@ def lagged_correlation(x: Tensor, lags: Sequence[int]) -> Tensor:
 
 
 def autocorrelation(x: Tensor, lags: Iterable[tuple[int, int]]) -> Tensor:
-    """Normalised spatial autocorrelation at (dy, dx), dy and dx >= 0, mirrored lags averaged; x: (..., H, W) -> (lags,).
+    """Normalised spatial autocorrelation of (..., H, W) at each (dy, dx) >= 0, mirrored lags averaged: (lags,).
 
     Lags larger than the picture give 0.
     """
@@ -181,7 +181,8 @@ def power_spectrum(x: Tensor) -> Tensor:
     wy = torch.hann_window(h, periodic=True, device=x.device, dtype=x.dtype)
     wx = torch.hann_window(w, periodic=True, device=x.device, dtype=x.dtype)
     z = torch.fft.rfft2(x * wy[:, None] * wx[None, :])
-    return (z.real * z.real + z.imag * z.imag).mean(dim=0)
+    power: Tensor = z.real * z.real + z.imag * z.imag
+    return power.mean(dim=0)
 
 
 def axis_lines(power: Tensor) -> tuple[Tensor, Tensor]:

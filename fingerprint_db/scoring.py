@@ -75,11 +75,13 @@ class ScoringModel:
 
     def log_likelihoods(self, vectors: Vectors) -> Floats:
         """(N, C): the views' log likelihoods added, as if they were independent; calibration corrects the excess."""
-        return np.stack([self.views[name].log_likelihoods(vectors[name]) for name in VIEWS]).sum(axis=0)
+        added: Floats = np.stack([self.views[name].log_likelihoods(vectors[name]) for name in VIEWS]).sum(axis=0)
+        return added
 
     def distances(self, vectors: Vectors) -> Floats:
         """(N, C) squared distances, the views' added."""
-        return np.stack([self.views[name].distances(vectors[name]) for name in VIEWS]).sum(axis=0)
+        added: Floats = np.stack([self.views[name].distances(vectors[name]) for name in VIEWS]).sum(axis=0)
+        return added
 
 
 def fit_model(

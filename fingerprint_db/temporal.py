@@ -1,4 +1,4 @@
-"""Temporal traces and artefact cues: named numbers with units, what an analyst looks at. They hint, they do not attribute.
+"""Temporal traces and artefact cues: named numbers with units, what an analyst looks at. Hints, not attribution.
 
 Every cue is finite for every window; a cue whose evidence is absent (too few frames, a flat picture) has its neutral
 value, given in its definition. Interpolation and repetition show how a video was assembled, not that it was generated:
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 
 import torch
@@ -48,7 +49,8 @@ CUES: Mapping[str, CueDefinition] = MappingProxyType(
         },
         **{
             f"sharpness_period_{p}": CueDefinition(
-                "of the fine detail's strength, differences between I, P and B frames removed: " + _PERIOD.format(p), "0..1"
+                "of the fine detail's strength, differences between I, P and B frames removed: " + _PERIOD.format(p),
+                "0..1",
             )
             for p in PERIODS
         },
@@ -56,7 +58,8 @@ CUES: Mapping[str, CueDefinition] = MappingProxyType(
         "light_jump": CueDefinition("largest change of mean luma beyond a steady drift", "8-bit levels"),
         "object_change": CueDefinition("sudden local change: a 32 px patch's largest change over its usual one", "dB"),
         "motion_roughness": CueDefinition(
-            "second difference in time over first difference across two frames: smooth motion is low, noise 1.7", "ratio"
+            "second difference in time over first difference across two frames: smooth motion is low, noise 1.7",
+            "ratio",
         ),
         "camera_speed": CueDefinition("median global shift from frame to frame, by phase correlation", "px per frame"),
         "camera_jerk": CueDefinition("root mean square change of the global shift", "px per frame squared"),
@@ -69,7 +72,9 @@ CUES: Mapping[str, CueDefinition] = MappingProxyType(
         ),
         "blockiness": CueDefinition("step across the 8 px grid over the step elsewhere", "ratio minus 1"),
         "noise": CueDefinition("noise of the calmest tenth of 16 px patches (Immerkaer 1996)", "8-bit levels"),
-        "banding": CueDefinition("of the pixels in gentle gradients, those equal to all four neighbours", "share, 0..1"),
+        "banding": CueDefinition(
+            "of the pixels in gentle gradients, those equal to all four neighbours", "share, 0..1"
+        ),
         "saturated": CueDefinition("luma at or beyond nominal black or white", "share of pixels, 0..1"),
         "chroma_detail": CueDefinition("fine detail of colour against that of luma at equal resolution", "dB"),
     }
@@ -103,10 +108,10 @@ def _of_time(planes: Planes) -> dict[str, Tensor | float]:
     for p in PERIODS:
         found[f"difference_period_{p}"] = period_strength(logs, p)
         found[f"sharpness_period_{p}"] = period_strength(steady, p)
-    found["texture_flicker"] = _median([abs(b - a) for a, b in zip(steady, steady[1:], strict=False)])
+    found["texture_flicker"] = _median([abs(b - a) for a, b in pairwise(steady)])
     drift = means[1:] - means[:-1]
     found["light_jump"] = (drift - drift.median()).abs().max()
-    found["blur_with_motion"] = -_pearson(logs, [(a + b) / 2 for a, b in zip(steady, steady[1:], strict=False)])
+    found["blur_with_motion"] = -_pearson(logs, [(a + b) / 2 for a, b in pairwise(steady)])
     if frames >= 3:
         second = (small[2:] - 2 * small[1:-1] + small[:-2]).abs().mean()
         first = (small[2:] - small[:-2]).abs().mean()
@@ -164,16 +169,17 @@ def global_shifts(x: Tensor) -> Tensor:
     peak = surface.reshape(surface.shape[0], -1).argmax(dim=1)
     rows, columns = peak // w, peak % w
     n = torch.arange(surface.shape[0], device=x.device)
+    mid = surface[n, rows, columns]
+    sides = (
+        (rows, h, surface[n, (rows - 1) % h, columns], surface[n, (rows + 1) % h, columns]),
+        (columns, w, surface[n, rows, (columns - 1) % w], surface[n, rows, (columns + 1) % w]),
+    )
     parts = []
-    for at, size, pick in (
-        (rows, h, lambda i: surface[n, i, columns]),
-        (columns, w, lambda i: surface[n, rows, i]),
-    ):
-        low, mid, high = pick((at - 1) % size), pick(at), pick((at + 1) % size)
+    for at, size, low, high in sides:
         bend = (low - 2 * mid + high).clamp_max(-1e-9)
         signed = torch.where(at > size // 2, at - size, at)
         parts.append(signed + (0.5 * (low - high) / bend).clamp(-0.5, 0.5))
-    stands_out = surface[n, rows, columns] > 4 * surface.std(dim=(1, 2))
+    stands_out = mid > 4 * surface.std(dim=(1, 2))
     return torch.where(stands_out[:, None], torch.stack(parts, dim=1), 0.0)
 
 
@@ -228,7 +234,9 @@ def _banding(luma: Tensor, side: int = 16) -> Tensor:
     extent = torch.nn.functional.max_pool2d(pooled, side) + torch.nn.functional.max_pool2d(-pooled, side)
     gentle = (extent >= 2) & (extent <= 8)
     right = torch.nn.functional.pad((shifted(luma, 0, 1)[1] - shifted(luma, 0, 1)[0]).abs() < 0.25, (0, 1), value=True)
-    down = torch.nn.functional.pad((shifted(luma, 1, 0)[1] - shifted(luma, 1, 0)[0]).abs() < 0.25, (0, 0, 0, 1), value=True)
+    down = torch.nn.functional.pad(
+        (shifted(luma, 1, 0)[1] - shifted(luma, 1, 0)[0]).abs() < 0.25, (0, 0, 0, 1), value=True
+    )
     equal = right & down
     equal[..., 1:] &= right[..., :-1]
     equal[..., 1:, :] &= down[..., :-1, :]

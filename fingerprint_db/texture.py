@@ -2,16 +2,16 @@
 
 Groups of numbers, by the first word of their names:
 
-predict     weights with which a pixel is predicted from its 24 neighbours, at scales 1, 2, 4, and what stays unpredicted
+predict     weights with which a pixel is predicted from its 24 neighbours, at scales 1, 2, 4, and what is left over
 pattern     frequencies of quantised residual triples (co-occurrence), quantised against the window's own strength
 angle       energy by direction in three rings of the spectrum
 dct         8 x 8 cosine transform on the frame's grid: size of each band against the trend, and its peakedness
 chroma      moments of the colour residual and its strength against luma
 contrast    statistics of rich patches against poor ones
 
-Sources: multi-scale self-description after Nguyen et al. (2024); residual co-occurrence after Pevny et al., SPAM (2010) and
-Fridrich & Kodovsky, SRM (2012); rich against poor patches after Zhong et al., PatchCraft (2023); DCT statistics after
-Frank et al. (2020).
+Sources: multi-scale self-description after Nguyen et al. (2024); residual co-occurrence after Pevny et al., SPAM (2010)
+and Fridrich & Kodovsky, SRM (2012); rich against poor patches after Zhong et al., PatchCraft (2023); DCT statistics
+after Frank et al. (2020).
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ def _patterns(out: Numbers, luma: Tensor) -> None:
 def cooccurrence(along_x: Tensor, along_y: Tensor) -> tuple[tuple[str, ...], Tensor]:
     """Relative frequencies of triples of the quantised residual, read along rows of the first, columns of the second.
 
-    The quantiser's step is the mean absolute residual, at least half a level. Reversed and negated triples are one class.
+    The quantiser's step is the mean absolute residual plus a quarter level. A triple, its reverse and its negative are
+    one class.
     """
     step = 0.5 * (along_x.abs().mean() + along_y.abs().mean()) + 0.25
     symbols = 2 * TRUNCATION + 1
@@ -158,7 +159,10 @@ def _angle_weights(h: int, w: int, device: torch.device) -> Tensor:
     fy, fx = frequency_grid(h, w, device)
     radius = torch.sqrt(fx * fx + fy * fy)
     direction = (torch.atan2(fy, fx.clamp_min(1e-9)) / (math.pi / 2) * 4 + 0.5).long().clamp(0, 4)
-    ring = torch.bucketize(radius, torch.tensor([0.0625, 0.125, 0.25, 0.5], dtype=radius.dtype, device=device), right=True) - 1
+    ring = (
+        torch.bucketize(radius, torch.tensor([0.0625, 0.125, 0.25, 0.5], dtype=radius.dtype, device=device), right=True)
+        - 1
+    )
     index = torch.where((ring >= 0) & (ring < 3), ring * 5 + direction, -1)
     return band_weights(index, 15)
 
@@ -200,15 +204,21 @@ def _dct(out: Numbers, luma: Tensor, top: int, left: int) -> None:
         level = torch.stack([0.5 * (size[u, v] + size[v, u]) for u, v in picked])
         if grid == "on":
             out.add([f"dct.size.{n}" for n in names], log_shape(level, 0.05))
-            skew = torch.stack([torch.log((size[u, v] + 0.05) / (size[v, u] + 0.05)) for u, v in picked if u != v and u + v < 8])
+            skew = torch.stack(
+                [torch.log((size[u, v] + 0.05) / (size[v, u] + 0.05)) for u, v in picked if u != v and u + v < 8]
+            )
             out.add([f"dct.tilt.{n}" for n, (u, v) in zip(names, picked, strict=True) if u != v and u + v < 8], skew)
         ratio = torch.log((square + 0.02) / (size * size + 0.01))
-        diagonals = torch.stack([torch.stack([ratio[u, d - u] for u in range(max(0, d - 7), min(7, d) + 1)]).mean() for d in range(1, 15)])
+        diagonals = torch.stack(
+            [torch.stack([ratio[u, d - u] for u in range(max(0, d - 7), min(7, d) + 1)]).mean() for d in range(1, 15)]
+        )
         out.add([f"dct.peaked_{grid}.{d}" for d in range(1, 15)], diagonals)
 
 
 def _chroma(out: Numbers, planes: Planes, frames: list[int]) -> None:
-    names = [f"chroma.{p}.{m}" for p in ("cb", "cr") for m in ("strength", "skew", "peaked", "spread", "flat")] + ["chroma.cb_cr"]
+    names = [f"chroma.{p}.{m}" for p in ("cb", "cr") for m in ("strength", "skew", "peaked", "spread", "flat")] + [
+        "chroma.cb_cr"
+    ]
     if planes.chroma is None or planes.fine_chroma is None:
         out.zeros(names, planes.luma.device)
         return
@@ -234,7 +244,7 @@ def _chroma(out: Numbers, planes: Planes, frames: list[int]) -> None:
 
 
 def _contrast(out: Numbers, luma: Tensor, fine: Tensor, side: int = 16) -> None:
-    """Patches ranked by the variation of their smooth part: statistics of the richest third minus the poorest third's."""
+    """Patches ranked by their diagonal gradient: statistics of the richest third minus those of the poorest."""
     gradient = (luma[..., 1:, 1:] - luma[..., :-1, :-1]).abs()
     n, h, w = luma.shape
     rows, columns = (h - 4) // side, (w - 4) // side

@@ -44,23 +44,19 @@ class Rehearsal:
         own = self.distances[np.arange(len(self.truth)), self.truth]
         return own[np.isfinite(own)]
 
-    def closed_set(self) -> tuple[list[Floats], list[int]]:
-        """Rows of finite log likelihoods with the place of the true class, for clips whose class the fold knew."""
-        rows, truths = [], []
-        for row, truth in zip(self.log_likelihoods, self.truth, strict=True):
-            known = np.flatnonzero(np.isfinite(row))
-            if np.isfinite(row[truth]) and len(known) > 1:
-                rows.append(row[known])
-                truths.append(int(np.searchsorted(known, truth)))
-        return rows, truths
+    def closed_set(self) -> tuple[Floats, NDArray[np.int64]]:
+        """Log likelihoods (M, C) and class numbers (M,) of the clips whose class the fold knew, among others."""
+        own = self.log_likelihoods[np.arange(len(self.truth)), self.truth]
+        rows = np.isfinite(own) & (np.isfinite(self.log_likelihoods).sum(axis=1) > 1)
+        return self.log_likelihoods[rows], self.truth[rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """The best group (decoder family or lone maker), and the best maker within it.
 
-    margin: its log posterior above the next group's. maker_margin: the maker's above the next one's in the group; the
-    group's margin where it has no other maker. Groups and makers start with equal odds. Natural logs.
+    margin: its log posterior above the next group's. maker_margin: the maker's above the next one's in the group;
+    infinite where the group has no other known maker. All makers start with equal odds. Natural logs.
     """
 
     group: str
@@ -81,7 +77,7 @@ def rank_groups(log_likelihoods: Floats, classes: Sequence[ClassEntry], temperat
     best = order[0]
     margin = totals[best] - totals[order[1]] if len(order) > 1 else 0.0
     inside = sorted(members[best], key=lambda i: (-scaled[i], i))
-    maker_margin = float(scaled[inside[0]] - scaled[inside[1]]) if len(inside) > 1 else margin
+    maker_margin = float(scaled[inside[0]] - scaled[inside[1]]) if len(inside) > 1 else float("inf")
     return Ranking(best, margin, inside[0], maker_margin)
 
 
@@ -172,15 +168,19 @@ def choose_gates(
     _, named_p, family_margin = best
     ok = (p_values[chosen] <= named_p) & (np.array(margins) >= family_margin)
     measured |= {"family_named": float(ok.sum()), "family_right": float(np.array(right)[ok].mean())}
-    final = [i for i in chosen[ok] if classes[rankings[i].maker].grade == "named"]
+    # Makers alone in their group were decided with the group; counting them here would hide errors within families.
+    rivals = [i for i in chosen[ok] if np.isfinite(rankings[i].maker_margin)]
+    final = [i for i in rivals if classes[rankings[i].maker].grade == "named"]
     maker_margins = np.array([rankings[i].maker_margin for i in final])
     maker_right = np.array([rankings[i].maker == rehearsal.truth[i] for i in final], dtype=bool)
     generator_margin = _least_margin(maker_margins, maker_right, camera[final])
-    if generator_margin is None:
+    least = np.inf if generator_margin is None else generator_margin
+    sure = [i for i in chosen[ok] if classes[rankings[i].maker].grade == "named" and rankings[i].maker_margin >= least]
+    if sure:
+        share = np.mean([rankings[i].maker == rehearsal.truth[i] for i in sure])
+        measured |= {"generator_named": float(len(sure)), "generator_right": float(share)}
+    if rivals and generator_margin is None:
         remarks.append("Families are named, generators within them are not: too few were right on unseen sources.")
-    else:
-        sure = maker_margins >= generator_margin
-        measured |= {"generator_named": float(sure.sum()), "generator_right": float(maker_right[sure].mean())}
     return Gates(made_p, MADE_LLR, named_p, TYPICALITY, family_margin, generator_margin), measured
 
 

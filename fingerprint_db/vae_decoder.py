@@ -1,7 +1,7 @@
 """The decoder fingerprint (E1b): deterministic traces that the last layers of a video decoder leave in every window.
 
-A latent decoder turns a grid of latents into pixels by the same upsampling everywhere, so its trace is fixed to the grid
-while content moves. Groups of numbers, by the first word of their names:
+A latent decoder turns a grid of latents into pixels by the same upsampling everywhere, so its trace is fixed to the
+grid while content moves. Groups of numbers, by the first word of their names:
 
 comb        phase-coherent residual at the grid frequencies of strides 4, 8, 16, 32: strength against the neighbouring
             frequencies (needs no known phase), and signed parts relative to the frame's own grid
@@ -154,7 +154,9 @@ def _chroma_combs(out: Numbers, chroma: Tensor, planes: Planes) -> None:
     signed = comb / torch.sqrt(floor + comb.real**2 + comb.imag**2)
     for i, plane in enumerate(("cb", "cr")):
         for k in (4, 8):
-            parts = torch.stack([signed[i, 0, k].real, signed[i, 0, k].imag, signed[i, k, 0].real, signed[i, k, 0].imag])
+            parts = torch.stack(
+                [signed[i, 0, k].real, signed[i, 0, k].imag, signed[i, k, 0].real, signed[i, k, 0].imag]
+            )
             out.add([f"comb.{plane}.{a}{k}of16.{p}" for a in "hv" for p in ("re", "im")], parts)
 
 
@@ -185,7 +187,10 @@ def _hold(out: Numbers, residual: Tensor, planes: Planes) -> None:
         if not a or not b:
             out.zeros(names, residual.device)
             continue
-        level = [torch.stack([_mean_of(power[rows].mean(0), masks[s, x]) for s in (4, 8, 16) for x in "hv"]) for rows in (a, b)]
+        level = [
+            torch.stack([_mean_of(power[rows].mean(0), masks[s, x]) for s in (4, 8, 16) for x in "hv"])
+            for rows in (a, b)
+        ]
         out.add(names, torch.log(level[0] + 1e-3) - torch.log(level[1] + 1e-3))
 
 
@@ -220,7 +225,9 @@ def _spectra(out: Numbers, luma: Tensor, chroma: Tensor) -> None:
     device = luma.device
     total = power.mean(dtype=torch.float64) + 1e-6
     power = power / total.to(power.dtype)
-    out.add([f"spectrum.ring{i}" for i in range(16)], log_shape(band_means(power, radial_bands(h, w, 16, device)), 1e-2))
+    out.add(
+        [f"spectrum.ring{i}" for i in range(16)], log_shape(band_means(power, radial_bands(h, w, 16, device)), 1e-2)
+    )
     lines = dict(zip("hv", axis_lines(power), strict=True))
     for axis, vertical in (("h", False), ("v", True)):
         means = band_means(power, axis_bands(h, w, 16, device, vertical))
@@ -228,7 +235,9 @@ def _spectra(out: Numbers, luma: Tensor, chroma: Tensor) -> None:
         out.add([f"spectrum.peak_{axis}{i}of8" for i in (1, 2, 3, 4)], _peaks(lines[axis]))
     mean = power_spectrum(luma.mean(dim=0, keepdim=True))
     mean = mean / (mean.mean() + 1e-6)
-    out.add([f"spectrum.mean_ring{i}" for i in range(10)], log_shape(band_means(mean, radial_bands(h, w, 10, device)), 1e-2))
+    out.add(
+        [f"spectrum.mean_ring{i}" for i in range(10)], log_shape(band_means(mean, radial_bands(h, w, 10, device)), 1e-2)
+    )
     names = [f"spectrum.change_ring{i}" for i in range(10)]
     if frames.shape[0] > 1:
         change = power_spectrum(luma[1:3] - luma[:2] if luma.shape[0] > 2 else luma[1:] - luma[:1])

@@ -90,6 +90,8 @@ def register(home: Home, name: str, *, family: str | None, kind: str) -> str:
         home.store.register_generator(slug, name=name, kind=cast(GeneratorKind, kind), family=family, origin="enrolled")
         return slug
     if family is not None and family != known.family:
+        if versions := [version.slug for version in load_catalogue().versions(slug)]:
+            raise EnrollError(f"the decoder of {known.name} differs by version; enroll one of {', '.join(versions)}")
         says = known.family or "no family (undisclosed)"
         raise EnrollError(f"the catalogue gives {known.name} {says}, not {family}; leave --family out")
     return slug

@@ -70,14 +70,15 @@ def sweep_summary(console: Console, summary: SweepSummary, stale: int) -> None:
         console.print(unchanged)
     if stale:
         console.print(
-            f"{stale} contents were judged by an older snapshot only; `makersmark rematch` judges them by the current one",
+            f"{stale} contents were judged by an older snapshot only; `makersmark rematch` judges them again",
             highlight=False,
         )
 
 
-def file_verdict(console: Console, record: Mapping[str, Any]) -> None:
+def file_verdict(console: Console, record: Mapping[str, Any], *, heading: bool = True) -> None:
     """One scanned file: the answer, what it means, the seconds that carry it, the neighbours."""
-    console.print(f"[bold]{escape(record['uri'])}[/bold]", highlight=False, soft_wrap=True)
+    if heading:
+        console.print(f"[bold]{escape(record['uri'])}[/bold]", highlight=False, soft_wrap=True)
     console.print(f"  {escape(describe_verdict(record))}", highlight=False, soft_wrap=True)
     if record["error"]:
         return
@@ -133,7 +134,7 @@ def lookup(console: Console, found: Mapping[str, Any]) -> None:
         console.print("  no verdict yet")
     for record in found["verdicts"]:
         console.print(f"{record['decided_at']}  snapshot {record['snapshot'][:16]}", style="dim", highlight=False)
-        file_verdict(console, record)
+        file_verdict(console, record, heading=False)
 
 
 def generator_table(
@@ -143,28 +144,22 @@ def generator_table(
     if as_json:
         print(json.dumps({"catalogue": [asdict(row) for row in rows], "enrolled": [asdict(row) for row in own]}))
         return
-    table = Table(title="Generators and processors", box=None, header_style="bold")
-    for column in ("slug", "name", "maker", "family", "paradigm", "VAE", "stride"):
-        table.add_column(column, overflow="fold")
+    table = Table(title="Generators and processors", title_justify="left", title_style="bold", box=None)
+    wide = console.width >= 120
+    for column in ("slug", *(("name", "maker") if wide else ()), "decoder family", "paradigm", "stride"):
+        table.add_column(column, no_wrap=not wide)
     table.add_column("clips", justify="right")
     table.add_column("sources", justify="right")
     for row in rows:
+        names = (row.name, row.maker) if wide else ()
         table.add_row(
-            row.slug,
-            row.name,
-            row.maker,
-            row.family or "",
-            row.paradigm or "",
-            row.vae_class or "",
-            row.stride or "",
-            str(row.clips),
-            str(row.sources),
+            row.slug, *names, row.family or "", row.paradigm or "", row.stride or "", str(row.clips), str(row.sources)
         )
     for entry in own:
-        table.add_row(
-            entry.slug, entry.name, "", entry.family or "", entry.kind, "", "", str(entry.clips), str(entry.sources)
-        )
+        names = (entry.name, "") if wide else ()
+        table.add_row(entry.slug, *names, entry.family or "", entry.kind, "", str(entry.clips), str(entry.sources))
     console.print(table)
+    console.print("clips and sources: enrolled signatures in this home, and how many places they came from", style="dim")
 
 
 def facts(console: Console, described: Sequence[tuple[str, str]], *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from fingerprint_db.window import FrameWindow, Plane
 from jobs.decode.plan import BurstPlace, CropPlace
 
-_Parts = tuple[Plane, Plane, Plane]
+Parts = tuple[Plane, Plane, Plane]  # luma, Cb, Cr of one crop
 
 
 class Burst:
@@ -21,13 +21,13 @@ class Burst:
     def __init__(self, number: int, place: BurstPlace) -> None:
         self.number = number
         self.place = place
-        self._run: list[list[_Parts]] = []
+        self._run: list[list[Parts]] = []
         self._times: list[float] = []
         self._pts: list[int | None] = []
         self._types: list[str] = []
-        self._best: tuple[list[list[_Parts]], list[float], list[int | None], list[str]] | None = None
+        self._best: tuple[list[list[Parts]], list[float], list[int | None], list[str]] | None = None
 
-    def add(self, parts: list[_Parts], time_s: float, pts: int | None, picture_type: str) -> None:
+    def add(self, parts: list[Parts], time_s: float, pts: int | None, picture_type: str) -> None:
         """One more frame, as its crops."""
         self._run.append(parts)
         self._times.append(time_s)

@@ -37,6 +37,10 @@ def failure_of(error: BaseException, sniffed: Sniffed, *, opened: bool) -> Failu
             return kind.error(_sentence(sentence))
     if isinstance(error, builtins.OSError) and not isinstance(error, av.FFmpegError):
         return FailureKind.STORAGE_UNAVAILABLE.error("The local copy of the file could not be read.")
+    if sniffed.unindexed:
+        return FailureKind.DAMAGED.error(
+            "The file is damaged: an MP4 without its index (moov box), as an interrupted recording or upload leaves it."
+        )
     if opened or sniffed.container:
         begins = f"it begins as {sniffed.container}" if sniffed.container else "its streams were found"
         return FailureKind.DAMAGED.error(f"The file is damaged: {begins}, but it cannot be decoded.")

@@ -26,11 +26,16 @@ _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 class Harvest:
     """Gathers windows and remembers what the summary has to say.
 
+    depth, limited: what a decoder that converts delivers whatever the source has; as coded when not given.
     unfit: why no window can come of this video (too small, too short); '' otherwise.
     """
 
-    def __init__(self, plan: WindowPlan) -> None:
+    def __init__(self, plan: WindowPlan, *, depth: int = 0, limited: bool = False) -> None:
         self.plan = plan
+        self.rotation = 0
+        self.size = (0, 0)
+        self._depth = depth
+        self._limited = limited
         self.crops: tuple[CropPlace, ...] = ()
         self.unfit = ""
         self.notes: list[str] = []
@@ -40,9 +45,7 @@ class Harvest:
         self._short = 0
         self._layout: Layout | None = None
         self._format = ""
-        self._size = (0, 0)
         self._full_range = self._interlaced = self._hdr = False
-        self._rotation = 0
 
     def look(self, frame: VideoFrame) -> None:
         """Learn size, pixel format, range and orientation from the first frame; interlacing from any."""
@@ -50,15 +53,17 @@ class Harvest:
         if self._layout is not None:
             return
         check_size(frame.width, frame.height)
-        self._format, self._size = frame.format.name, (frame.width, frame.height)
+        self._format, self.size = frame.format.name, (frame.width, frame.height)
         self._layout = layout_of(self._format)
         # An RGB source says "full range" of itself; swscale converts it to limited range.
         native = not self._layout.convert
-        self._full_range = native and (frame.color_range == _FULL_RANGE or self._format.startswith("yuvj"))
-        self._rotation = -frame.rotation % 360
+        self._full_range = (
+            native and not self._limited and (frame.color_range == _FULL_RANGE or self._format.startswith("yuvj"))
+        )
+        self.rotation = -frame.rotation % 360
         self._hdr = is_hdr(frame.color_trc)
-        self.crops = plan_crops(*self._size, self.plan)
-        self.unfit = too_small(*self._size, self.plan)
+        self.crops = plan_crops(*self.size, self.plan)
+        self.unfit = too_small(*self.size, self.plan)
         if not native:
             kind = "rgb" if av.VideoFormat(self._format).is_rgb or "pal" in self._format else self._format
             self.note(f"converted from {kind}")
@@ -66,7 +71,7 @@ class Harvest:
     def offer(self, burst: Burst, shown: Shown, time_s: float) -> None:
         """Give a frame to a burst; an unclean one breaks its run."""
         if shown.clean and self._layout is not None:
-            burst.add(self._cut(shown.frame), time_s, shown.frame.pts, _TYPES.get(int(shown.frame.pict_type), "?"))
+            burst.add(self._cut(shown.frame), time_s, shown.frame.pts, picture_letter(int(shown.frame.pict_type)))
         else:
             burst.break_run()
 
@@ -74,7 +79,7 @@ class Harvest:
         """The windows of a burst that gets no more frames."""
         if 0 < burst.frames < burst.place.frames:
             self._short += 1
-        depth = self._layout.depth if self._layout else 8
+        depth = self._depth or (self._layout.depth if self._layout else 8)
         for window in burst.windows(self.crops, depth, self._full_range, self.plan.min_frames):
             self.delivered += 1
             yield window
@@ -121,10 +126,10 @@ class Harvest:
             facts = replace(
                 facts,
                 pixel_format=self._format,
-                width=self._size[0],
-                height=self._size[1],
+                width=self.size[0],
+                height=self.size[1],
                 bit_depth=self._layout.depth,
-                rotation=self._rotation,
+                rotation=self.rotation,
                 hdr=facts.hdr or self._hdr,
                 interlaced=facts.interlaced or self._interlaced,
             )
@@ -140,3 +145,8 @@ class Harvest:
     def _cut(self, frame: VideoFrame) -> list[tuple[Plane, Plane, Plane]]:
         assert self._layout is not None
         return cut(frame, self._layout, [(crop.top, crop.left, crop.height, crop.width) for crop in self.crops])
+
+
+def picture_letter(kind: int) -> str:
+    """``I P B`` or ``?`` for FFmpeg's picture type."""
+    return _TYPES.get(kind, "?")

@@ -73,7 +73,8 @@ class PacketIndex:
     pts: (n,) int64 ascending presentation times of the frames, in units of ``base`` seconds; empty when untimed.
     keys: frame numbers, in presentation order, where decoding can begin. count: frames shown; hidden: frames that an
     edit list hides. size: coded bytes.
-    errors: packets that were unreadable or marked corrupt. marks: the encoder's signature, if any.
+    errors: packets that were unreadable or marked corrupt. uneven: shown at a varying
+    rate. closed: no frame shown before a keyframe is coded after it. marks: the encoder's signature, if any.
     """
 
     pts: NDArray[np.int64]
@@ -84,6 +85,7 @@ class PacketIndex:
     size: int
     errors: int
     uneven: bool
+    closed: bool
     marks: dict[str, str]
 
     @property
@@ -134,6 +136,7 @@ def index_packets(container: InputContainer, stream: VideoStream) -> Generator[N
         size=size,
         errors=packets.errors + corrupt,
         uneven=uneven_times(pts),
+        closed=len(pts) > 0 and list(keys) == keyed,
         marks=marks,
     )
 

@@ -42,6 +42,13 @@ class Clock:
         self._last = at
         return at, (at - self._origin) * self._base
 
+    def at(self, frame: int) -> tuple[int | None, float]:
+        """(pts, seconds from the start) of a frame by its number."""
+        if not self._index.timed:
+            return None, frame / self._fps
+        pts = int(self._index.pts[min(frame, self._index.count - 1)])
+        return pts, (pts - self._origin) * self._base
+
     def start(self, place: BurstPlace) -> int:
         return int(self._index.pts[place.start]) if self._index.timed else place.start
 

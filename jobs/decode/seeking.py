@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
+import av
 from av.packet import Packet
 from av.video.stream import VideoStream
 
@@ -41,8 +43,12 @@ def ruler_for(reader: Reader, fps: float) -> Ruler:
 
 def known_keyframes(reader: Reader, ruler: Ruler) -> list[int]:
     """Keyframes that the container's own index lists, as frame numbers; [] where it has none."""
-    stamps = (entry.timestamp for entry in reader.stream.index_entries if entry.is_keyframe)
-    return sorted({max(0, round(ruler.seconds(stamp) * ruler.fps)) for stamp in stamps})
+    with contextlib.suppress(av.FFmpegError, OSError):
+        reader.container.seek(ruler.origin, stream=reader.stream)  # Matroska reads its index at the first seek
+    # QuickTime's index holds decode times, which lie before presentation times by the reordering delay.
+    delay = reader.stream.codec_context.reorder_depth if reader.container.format.name.startswith("mov") else 0
+    stamps = [entry.timestamp for entry in reader.stream.index_entries if entry.is_keyframe]
+    return sorted({max(0, round(ruler.seconds(stamp) * ruler.fps) + delay) for stamp in stamps})
 
 
 def seek_pass(
@@ -53,7 +59,7 @@ def seek_pass(
     for number, place in enumerate(places):
         try:
             reader.container.seek(max(ruler.pts(place.start + 0.5), ruler.origin), stream=reader.stream)
-        except OSError:
+        except (av.FFmpegError, OSError):
             return number
         reader.restart()
         burst, damaged = Burst(number, place), reader.damaged
@@ -96,6 +102,7 @@ def _fill(
     give_up = ruler.pts(min(place.limit, place.start + SEARCH_BURSTS * place.frames))
     start: int | None = None
     guessed: int | None = None
+    landed = 0
     begun = False
     for packet in packets:
         if pulse.due():
@@ -108,14 +115,14 @@ def _fill(
                 continue
             if stamp is None or stamp > high:
                 return False
-            begun, start = True, (stamp if stamp >= low else ruler.pts(place.start))
+            begun, landed, start = True, stamp, (stamp if stamp >= low else ruler.pts(place.start))
         for shown in reader.feed(packet):
             harvest.look(shown.frame)
             if harvest.unfit:
                 return True
             at = shown.frame.pts if packet.pts is not None or not packet.size else None
             if at is None:  # AVI and raw streams: frames have no times; they follow the keyframe one by one
-                at = start if guessed is None else guessed + max(1, round(1 / ruler.fps / ruler.base))
+                at = landed if guessed is None else guessed + max(1, round(1 / ruler.fps / ruler.base))
                 guessed = at
                 harvest.note("frame times guessed from the frame rate")
             if at is None or start is None or at < start:

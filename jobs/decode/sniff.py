@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 HEAD_BYTES = 4096
+MP4 = "MP4/QuickTime"
 MAX_BOXES = 4096  # top-level boxes looked at; a fragmented mp4 has one pair a fragment
 _C2PA_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")  # C2PA 2.1, "Embedding manifests into BMFF"
 
@@ -51,19 +52,25 @@ class Sniffed:
     """container: the video container it begins as, '' if none. foreign: what it is instead, as a noun, '' if unknown.
 
     still: a still image. animated_webp: a form that FFmpeg cannot read. size: claimed (width, height) or None.
+    unindexed: an MP4 without its index.
     """
 
     container: str = ""
     foreign: str = ""
     still: bool = False
     animated_webp: bool = False
+    unindexed: bool = False
     size: tuple[int, int] | None = None
 
 
 def sniff(path: str) -> Sniffed:
     """Look at the head of a local file. Errors: OSError when it cannot be opened."""
     with open(path, "rb") as file:
-        return sniff_head(file.read(HEAD_BYTES))
+        seen = sniff_head(file.read(HEAD_BYTES))
+        if seen.container == MP4:
+            kinds = {kind for _, _, kind in _boxes(file, Path(path).stat().st_size)}
+            return replace(seen, unindexed=not kinds & {b"moov", b"moof"})
+        return seen
 
 
 def sniff_head(head: bytes) -> Sniffed:
@@ -84,7 +91,7 @@ def sniff_head(head: bytes) -> Sniffed:
     if head[4:8] == b"ftyp" and head[8:12] in _STILL_BRANDS:
         return Sniffed(foreign=f"a still image ({_STILL_BRANDS[head[8:12]]})", still=True)
     if head[4:8] in _BOXES:
-        return Sniffed(container="MP4/QuickTime")
+        return Sniffed(container=MP4)
     for magic, name in _CONTAINERS:
         if head.startswith(magic):
             return Sniffed(container=name, size=_small_header_size(head))

@@ -1,33 +1,20 @@
 """One canonical chain for every clip, camera and generated alike, so that no figure rests on who encoded it how.
 
-Encoding runs in killable children, and what they make is kept in a folder by content: a rerun encodes nothing again.
+What is here runs in killable children too, and therefore imports neither torch nor the matcher.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast, get_args
 
-import av
-
-from cluster.executor import Completion
-from cluster.local import LocalExecutor
-from cluster.outcome import Done, Failure
-from cluster.sandbox import Limits, Sandbox
-from cluster.settings import ClusterSettings, default_workers
 from jobs.decode.thumbnail import Glance, Packaging, glance, read_packaging
 from jobs.encode import Codec, CodecChain, reencode
 from jobs.errors import FailureKind
-from jobs.evaluate.cache import EvaluationCache
-from jobs.evaluate.manifest import Clip
-from jobs.settings import Settings
 
-# Raise when the same clip and chain would give other files or other glances.
-PREPARE_VERSION = 1
 _SPELLING = re.compile(r"(?P<codec>[a-z0-9]+)-crf(?P<crf>\d+)(-(?P<preset>[a-z]+))?(-x(?P<scale>\d+(\.\d+)?))?")
 
 
@@ -64,18 +51,6 @@ def parse_chain(text: str) -> EvaluationChain | None:
     return EvaluationChain(chain)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """A clip ready to be judged. path: the re-encoded copy, or the original where there is no chain; key: its name in
-    the cache. packaging: of the original file. glance: of the pixels that will be judged.
-    """
-
-    path: Path
-    key: str
-    packaging: Packaging
-    glance: Glance
-
-
 @dataclass(frozen=True, slots=True)
 class PrepareRequest:
     """One clip's preparation. target: where the copy goes; None judges the original."""
@@ -83,47 +58,6 @@ class PrepareRequest:
     source: Path
     target: Path | None
     chain: EvaluationChain | None
-
-
-def prepare(
-    clips: Sequence[Clip], chain: EvaluationChain | None, cache: EvaluationCache, settings: Settings
-) -> Iterator[tuple[Clip, Prepared | Failure]]:
-    """Bring every clip through the chain, in the order they finish; each clip comes back exactly once.
-
-    cache: may be shared by chains and manifests. A Failure never stops the others.
-    """
-    todo: list[tuple[Clip, str]] = []
-    for clip in clips:
-        key = _key(clip, chain)
-        known = cache.glance(key)
-        copy = cache.file(key, ".mp4") if chain else clip.path
-        if known is not None and copy.is_file():
-            yield clip, Prepared(copy, key, *known)
-        else:
-            todo.append((clip, key))
-    if not todo:
-        return
-    workers = max(1, min(settings.workers or default_workers(), len(todo)))
-    limits = Limits(total_s=settings.file_s, stall_s=settings.file_s, memory_mb=settings.decode_mb)
-    requests = {
-        PrepareRequest(clip.path.absolute(), cache.file(key, ".mp4") if chain else None, chain): (clip, key)
-        for clip, key in todo
-    }
-    # Always on this machine: the copies have to land in this machine's folder.
-    executor = LocalExecutor(ClusterSettings(workers=workers))
-    done: Iterator[Completion[PrepareRequest, None, tuple[Packaging, Glance]]] = executor.run(
-        lambda: _Preparer(limits), lambda _task, _ticket: True, list(requests)
-    )
-    for completion in done:
-        clip, key = requests[completion.task]
-        match completion.outcome:
-            case Done((packaging, seen)):
-                cache.keep_glance(key, packaging, seen)
-                yield clip, Prepared(completion.task.target or clip.path, key, packaging, seen)
-            case Failure() as failure:
-                yield clip, failure
-            case _:
-                raise AssertionError("a gate that lets everything pass declined a clip")
 
 
 def serve(request: PrepareRequest) -> Iterator[tuple[Packaging, Glance]]:
@@ -139,32 +73,3 @@ def serve(request: PrepareRequest) -> Iterator[tuple[Packaging, Glance]]:
             except ValueError as error:
                 raise FailureKind.DAMAGED.error(f"{request.source.name} does not fit the chain: {error}") from error
     yield packaging, glance(judged)
-
-
-class _Preparer:
-    """The executor's worker: owns one child."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._sandbox = Sandbox("jobs.evaluate.chain:serve", limits)
-
-    def admit(self, task: PrepareRequest) -> None:
-        return None
-
-    def perform(self, task: PrepareRequest, ticket: None) -> tuple[Packaging, Glance]:
-        replies: list[tuple[Packaging, Glance]] = list(self._sandbox.call(task))
-        return replies[0]
-
-    def release(self, task: PrepareRequest) -> None:
-        return None
-
-    def interrupt(self) -> None:
-        self._sandbox.interrupt()
-
-    def close(self) -> None:
-        self._sandbox.close()
-
-
-def _key(clip: Clip, chain: EvaluationChain | None) -> str:
-    """Names a clip's content, the chain, and the library that encodes."""
-    text = f"{clip.sha256}|{chain.name if chain else 'none'}|{PREPARE_VERSION}|{av.__version__}"
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -11,8 +11,9 @@ camera_named       camera clips whose verdict is ``attributed`` or ``family``; m
 camera_synthetic   camera clips whose verdict is ``synthetic``
 camera_processed   camera clips whose verdict is ``processed_camera``
 
-The same with ``_nameable`` count only generated clips whose generator the judging system had another source of: the
-others cannot be named rightly by any system, and naming them at all is an open-set error, ``unknown_named``.
+The same with ``_nameable`` count only generated clips of whose generator the judging system held a signature (under
+leave-one-source-out: from another source). The others cannot be named rightly by any system, and naming them at all is
+an open-set error: ``unknown_named``.
 
 Scores, from the llr of generated against camera clips: auc, cllr, min_cllr, calibration_error (jobs.evaluate.metrics);
 oscr gates nearest-signature naming of nameable clips by llr against camera clips. Processed clips enter none of these.
@@ -20,7 +21,7 @@ oscr gates nearest-signature naming of nameable clips by llr against camera clip
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,7 @@ class Judged:
     """One clip with its verdict, in the manifest's names.
 
     answer: the generator that the verdict names, nearest: that of the nearest signature of a generator; None without.
-    nameable: the judging system held a signature of the clip's generator, from another content.
+    nameable: the judging system held a signature of the clip's generator.
     """
 
     clip: Clip
@@ -109,6 +110,11 @@ class FigureTable:
             "unknown_named": attributed,
         }
         self._top1 = top1
+
+    @property
+    def shares(self) -> tuple[str, ...]:
+        """The names of all shares."""
+        return tuple(SHARES_OF)
 
     def counts(self, share: str) -> tuple[int, int]:
         """(clips that count, clips asked about) behind a share."""
@@ -231,8 +237,8 @@ def _array(values: Sequence[float]) -> NDArray[np.float64]:
     return np.asarray(values, dtype=np.float64)
 
 
-def _mask(values: object) -> NDArray[np.bool_]:
-    return np.fromiter(values, dtype=np.bool_)  # type: ignore[call-overload,no-any-return]
+def _mask(values: Iterable[bool]) -> NDArray[np.bool_]:
+    return np.fromiter(values, dtype=np.bool_)
 
 
 def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from cluster.outcome import Failure
 from jobs.evaluate.cache import EvaluationCache
-from jobs.evaluate.chain import EvaluationChain, Prepared, prepare
+from jobs.evaluate.chain import EvaluationChain
 from jobs.evaluate.manifest import LeftOut, Manifest
+from jobs.evaluate.prepare import Prepared, prepare
 from jobs.scan import FileFingerprint, current_spec, fingerprint_files
 from jobs.settings import Settings
 

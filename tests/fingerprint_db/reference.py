@@ -1,4 +1,4 @@
-"""Slow, plain versions of the fingerprint arithmetic, and synthetic windows to try it on. Loops where loops are clearest."""
+"""Slow, plain versions of the fingerprint arithmetic, and synthetic windows to try it on."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ def all_classes(truncation: int = 2) -> int:
 
 
 def prediction_weights(x: Array, classes: tuple[tuple[int, int], ...], ridge: float) -> Array:
-    """Weighted ridge regression of a pixel on the means of its mirror-image neighbours, row by row as a textbook has it."""
-    n, h, w = x.shape
+    """Weighted ridge regression of a pixel on the means of its mirror-image neighbours, as a textbook has it."""
+    _, h, w = x.shape
 
     def at(dy: int, dx: int) -> Array:
         return x[:, 2 + dy : h - 2 + dy, 2 + dx : w - 2 + dx]

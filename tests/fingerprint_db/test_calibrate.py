@@ -34,10 +34,12 @@ def test_the_share_of_made_clips_in_the_training_set_does_not_move_the_llr():
 def test_a_useless_score_gets_no_weight_beside_a_good_one_and_none_gets_a_negative_weight():
     scores, made = two_gaussians(2)
     rng = np.random.default_rng(3)
-    both = np.hstack([scores, rng.normal(size=scores.shape), -scores + rng.normal(size=scores.shape)])
+    both = np.hstack([scores, rng.normal(size=scores.shape)])
     fit = fit_logistic(both, made, np.ones(len(made)))
     assert abs(fit.weights[1]) < 0.1 * fit.weights[0]
-    assert fit.weights[2] == 0.0
+    against = fit_logistic(-scores, made, np.ones(len(made)))
+    assert against.weights[0] == 0.0
+    assert against.llr(scores[:1])[0] == pytest.approx(0.0, abs=1e-4)
 
 
 def test_no_llr_is_larger_than_the_data_supports_and_the_order_of_scores_is_kept():
@@ -60,10 +62,10 @@ def test_a_calibrated_llr_costs_less_than_knowing_nothing_and_less_than_an_overs
 
 
 def test_weights_count_as_repeated_clips_do():
-    scores, made = two_gaussians(7, made=40, camera=60)
-    weights = np.ones(100)
+    scores, made = two_gaussians(7, made=400, camera=600)
+    weights = np.ones(1000)
     weights[::3] = 2.0
-    repeated = np.repeat(np.arange(100), weights.astype(int))
+    repeated = np.repeat(np.arange(1000), weights.astype(int))
     a = fit_logistic(scores, made, weights)
     b = fit_logistic(scores[repeated], made[repeated], np.ones(len(repeated)))
     assert a.weights / a.scale == pytest.approx(b.weights / b.scale, rel=0.05)
@@ -110,12 +112,12 @@ def test_the_p_value_counts_the_cohort_at_or_above_the_score_and_is_never_zero(c
     assert p > 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10_000))
 def test_camera_clips_get_a_small_p_value_as_rarely_as_it_says(seed):
     rng = np.random.default_rng(seed)
-    p = np.array([conformal_p(rng.normal(size=1), rng.normal(size=19))[0] for _ in range(400)])
-    assert (p <= 0.1).mean() < 0.1 + 4 * math.sqrt(0.1 * 0.9 / 400)
+    p = np.array([conformal_p(rng.normal(size=1), rng.normal(size=19))[0] for _ in range(200)])
+    assert (p <= 0.1).mean() < 0.1 + 5 * math.sqrt(0.1 * 0.9 / 200)
 
 
 def test_the_effective_number_of_clips_is_their_number_when_weights_are_equal():
@@ -129,11 +131,11 @@ def test_the_temperature_undoes_an_overstatement():
     truths = rng.integers(0, 4, size=3000)
     likelihoods = rng.normal(size=(3000, 4))
     likelihoods[np.arange(3000), truths] += 1.0  # unit-variance scores shifted by one: already log likelihood ratios
-    factor = fit_temperature(list(likelihoods), truths.tolist())
-    overstated = fit_temperature(list(5 * likelihoods), truths.tolist())
+    factor = fit_temperature(likelihoods, truths)
+    overstated = fit_temperature(5 * likelihoods, truths)
     assert factor == pytest.approx(1.0, abs=0.15)
     assert overstated == pytest.approx(factor / 5, rel=0.02)
 
 
 def test_without_clips_the_temperature_is_one():
-    assert fit_temperature([], []) == 1.0
+    assert fit_temperature(np.zeros((0, 3)), np.zeros(0, dtype=int)) == 1.0

@@ -222,16 +222,16 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(owner=OWNERS, contents=st.sets(CONTENTS, min_size=1))
     def commit(self, owner: str, contents: set[str]) -> None:
         lost = {sha256 for sha256 in contents if self.leases.get(sha256) != owner}
-        try:
-            commit(self.ledger, owner, *sorted(contents))
-        except LeaseLostError as error:
-            assert error.contents == lost
-        else:
-            assert not lost
-            for sha256 in contents:
-                del self.leases[sha256]
-            self.settled |= contents
-            self.done |= contents
+        if lost:
+            with pytest.raises(LeaseLostError) as refused:
+                commit(self.ledger, owner, *sorted(contents))
+            assert refused.value.contents == lost
+            return
+        commit(self.ledger, owner, *sorted(contents))
+        for sha256 in contents:
+            del self.leases[sha256]
+        self.settled |= contents
+        self.done |= contents
 
     @rule(owner=OWNERS)
     def sleep(self, owner: str) -> None:
