@@ -129,6 +129,8 @@ class _Pool(Generic[T, K, R]):
             if self.idle or any(slot.stage != "start" for slot in self.pending.values()):
                 served = time.monotonic()
             elif time.monotonic() - served > self.settings.start_timeout_s:
+                for slot in self.pending.values():
+                    self._dismiss(slot)
                 self.pending.clear()
                 self._give_up(f"no worker started within {self.settings.start_timeout_s:g} s; has the cluster room?")
 

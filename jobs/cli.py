@@ -12,10 +12,12 @@ import typer
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
+from cluster.executor import WorkersUnavailableError
 from cluster.outcome import Failure, FailureError, Policy
+from fingerprint_db.catalogue import CatalogueError
 from fingerprint_db.errors import FingerprintDbError
 from jobs import show
-from jobs.database import DatabaseError
+from jobs.errors import BadUsageError, DatabaseError
 from jobs.settings import Settings, SettingsError, load_settings
 
 DONE, SOME_UNREADABLE, BAD_USAGE, SYSTEM_FAILED = 0, 1, 2, 3
@@ -45,19 +47,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, fo
 def main() -> None:
     """Run a verb and turn what went wrong into one sentence and the contract's exit code."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
+        # Outside its standalone mode the parser hands an Exit's code back instead of leaving.
+        code = app(prog_name="makersmark", standalone_mode=False)
     except typer.Abort:
         _stop("interrupted; what was finished is committed, start again to go on", 130)
     except KeyboardInterrupt:
         _stop("interrupted; what was finished is committed, start again to go on", 130)
-    except (SettingsError, BadUsageError) as error:
+    except (SettingsError, BadUsageError, CatalogueError) as error:
         _stop(str(error), BAD_USAGE)
     except FailureError as error:
         known = error.failure.policy is Policy.SKIP
         _stop(error.failure.message, BAD_USAGE if known else SYSTEM_FAILED)
-    except (DatabaseError, FingerprintDbError) as error:
+    except (DatabaseError, FingerprintDbError, WorkersUnavailableError) as error:
         _stop(str(error), SYSTEM_FAILED)
     except SQLAlchemyError as error:
         origin = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
@@ -66,10 +67,8 @@ def main() -> None:
         _stop(f"{error.strerror or error} ({error.filename or 'no file named'})", SYSTEM_FAILED)
     except Exception as error:
         _click_error(error)
-
-
-class BadUsageError(ValueError):
-    """Arguments that make no sense together."""
+    else:
+        sys.exit(code if isinstance(code, int) else DONE)
 
 
 def _click_error(error: Exception) -> None:
@@ -212,21 +211,18 @@ def enroll(
     `makersmark enroll hunyuanvideo clips/*.mp4` · `makersmark enroll camera footage/*.mp4` ·
     `makersmark enroll --manifest labelled.csv`
     """
-    from jobs.enroll import EnrollError, clips_of_files, clips_of_manifest
+    from jobs.enroll import clips_of_files, clips_of_manifest
     from jobs.enroll import enroll as run
     from jobs.home import Home as OpenHome
 
     if (manifest is None) == (generator is None or not files):
         raise BadUsageError("give a generator and its files, or --manifest, and not both")
     opened = OpenHome(_settings(context, home=home, db=db, workers=workers))
-    try:
-        if manifest is not None:
-            clips = clips_of_manifest(opened, manifest)
-        else:
-            clips = clips_of_files(opened, generator or "", files or [], source=source, family=family, kind=kind)
-        summary = run(opened, clips, console=_console())
-    except EnrollError as error:
-        raise BadUsageError(str(error)) from error
+    if manifest is not None:
+        clips = clips_of_manifest(opened, manifest)
+    else:
+        clips = clips_of_files(opened, generator or "", files or [], source=source, family=family, kind=kind)
+    summary = run(opened, clips, console=_console())
     show.enroll_summary(Console(), summary)
     _name_failures(summary.unusable)
 
@@ -307,17 +303,31 @@ def evaluate(
     markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Also write a page.")] = None,
 ) -> None:
     """Accuracy of the whole path on labelled clips, split by source, with the nulls beside it."""
-    from jobs.evaluation import EvaluateError, run_evaluation
+    from jobs.evaluation import run_evaluation
 
     settings = _settings(context, home=home, db=db, workers=workers)
-    try:
-        report = run_evaluation(
-            manifest, settings, protocol=protocol, chain=chain, cache=cache, console=_console(as_json)
-        )
-    except EvaluateError as error:
-        raise BadUsageError(str(error)) from error
-    show.evaluation(Console(), report, as_json=as_json, markdown=markdown)
-    _name_failures(dict(report.unreadable))
+    report = run_evaluation(manifest, settings, protocol=protocol, chain=chain, cache=cache, console=_console(as_json))
+    if markdown is not None:
+        markdown.write_text(report.to_markdown(), encoding="utf-8")
+    if as_json:
+        print(json.dumps(report.to_json()))
+    else:
+        report.print(Console())
+    unreadable = [left for left in report.left_out if left.kind not in ("duplicate", "contradictory", "enrolled")]
+    _name_failures({left.name: f"{left.kind}: {left.message}" for left in unreadable})
+
+
+@app.command()
+def bench(
+    context: typer.Context,
+    files: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="Default: a clip made here.")] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Paired repetitions.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Measure decoding and fingerprinting on this machine: medians, and ratios of what was paired in one run."""
+    from jobs.bench import measure
+
+    show.bench(Console(), measure(files or [], _settings(context), rounds=rounds, console=_console(as_json)), as_json)
 
 
 @quarantine_app.command("list")

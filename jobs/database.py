@@ -15,14 +15,11 @@ from sqlalchemy.orm import Session
 
 from fingerprint_db.errors import SchemaError
 from fingerprint_db.migrations import migrate as migrate_signatures
+from jobs.errors import DatabaseError
 from jobs.migrations import migrate as migrate_jobs
 
 # A second sweep, a look-up and the heartbeat share the file; writers wait for each other instead of failing.
 SQLITE_BUSY_S = 60
-
-
-class DatabaseError(RuntimeError):
-    """The database cannot be used; one sentence says why. The command ends with exit code 3."""
 
 
 def open_database(url: str) -> Engine:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import cast, get_args
+from typing import get_args
 from urllib.parse import urlsplit
 
 from rich.console import Console
@@ -18,8 +18,8 @@ from fingerprint_db.signature import SignatureRecord
 from fingerprint_db.snapshot import Snapshot
 from fingerprint_db.store import GeneratorKind
 from jobs.archive import Listed, canonical_uri, is_local, list_archive, local_path
-from jobs.evaluate.manifest import Known as KnownName
-from jobs.evaluate.manifest import ManifestError, load_manifest
+from jobs.errors import BadUsageError
+from jobs.evaluate.manifest import Label, ManifestError, load_manifest
 from jobs.home import Home
 from jobs.progress import Meter
 from jobs.scan import FileFingerprint, current_spec, fingerprint_files
@@ -27,10 +27,6 @@ from jobs.snapshots import CAMERA, publish, seed_starter
 
 KINDS: tuple[GeneratorKind, ...] = get_args(GeneratorKind)
 FEW_CLIPS = 3
-
-
-class EnrollError(ValueError):
-    """The enrollment as asked for makes no sense; one sentence says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +57,7 @@ def default_source(uri: str) -> str:
 def slug_of(name: str, kind: str = "generator") -> str:
     """The catalogue's slug for a name or alias, or a slug made of the name when the catalogue does not know it.
 
-    Raises EnrollError when nothing of the name is left.
+    Raises BadUsageError when nothing of the name is left.
     """
     if kind == "camera" or name.strip().lower() == CAMERA:
         return CAMERA
@@ -70,30 +66,30 @@ def slug_of(name: str, kind: str = "generator") -> str:
     except CatalogueError:
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         if not slug:
-            raise EnrollError(f"{name!r} cannot be the name of a generator: it has no letter or digit") from None
+            raise BadUsageError(f"{name!r} cannot be the name of a generator: it has no letter or digit") from None
         return slug
 
 
 def register(home: Home, name: str, *, family: str | None, kind: str) -> str:
     """Make sure that a generator stands in the store; returns its slug.
 
-    A generator of the catalogue keeps the catalogue's facts. Raises EnrollError when ``family`` contradicts them.
+    A generator of the catalogue keeps the catalogue's facts. Raises BadUsageError when ``family`` contradicts them.
     """
     if kind not in KINDS:
-        raise EnrollError(f"the kind is {kind!r}; it must be one of {', '.join(KINDS)}")
+        raise BadUsageError(f"the kind is {kind!r}; it must be one of {', '.join(KINDS)}")
     slug = slug_of(name, kind)
     if slug == CAMERA:
         return slug
     try:
         known = load_catalogue().resolve(name)
     except CatalogueError:
-        home.store.register_generator(slug, name=name, kind=cast(GeneratorKind, kind), family=family, origin="enrolled")
+        home.store.register_generator(slug, name=name, kind=kind, family=family, origin="enrolled")
         return slug
     if family is not None and family != known.family:
         if versions := [version.slug for version in load_catalogue().versions(slug)]:
-            raise EnrollError(f"the decoder of {known.name} differs by version; enroll one of {', '.join(versions)}")
+            raise BadUsageError(f"the decoder of {known.name} differs by version; enroll one of {', '.join(versions)}")
         says = known.family or "no family (undisclosed)"
-        raise EnrollError(f"the catalogue gives {known.name} {says}, not {family}; leave --family out")
+        raise BadUsageError(f"the catalogue gives {known.name} {says}, not {family}; leave --family out")
     return slug
 
 
@@ -104,36 +100,28 @@ def clips_of_files(
     slug = register(home, name, family=family, kind=kind)
     uris = expand(files)
     if not uris:
-        raise EnrollError("there is no video file among what was given")
+        raise BadUsageError("there is no video file among what was given")
     return [Clip(uri, slug, source or default_source(uri)) for uri in uris]
 
 
 def clips_of_manifest(home: Home, manifest: Path) -> list[Clip]:
     """Clips of a labelled CSV (see jobs.evaluate.manifest): generators, processors and camera footage alike."""
     try:
-        labelled = load_manifest(manifest, resolve_in_catalogue).clips
+        labelled = load_manifest(manifest).clips
     except ManifestError as error:
-        raise EnrollError(str(error)) from error
-    slugs: dict[tuple[str, str | None], str] = {}
+        raise BadUsageError(str(error)) from error
+    slugs: dict[str, str] = {}
     clips = []
     for clip in labelled:
-        kind = {"camera": "camera", "processed": "processor"}.get(clip.label.value, "generator")
-        name = CAMERA if kind == "camera" else clip.generator
+        kind = {Label.CAMERA: "camera", Label.PROCESSED: "processor"}.get(clip.label, "generator")
+        name = CAMERA if clip.label is Label.CAMERA else clip.generator
         if name is None:
             continue  # processed by nobody knows what: no class to learn
-        if (name, clip.family) not in slugs:
-            slugs[name, clip.family] = register(home, name, family=clip.family, kind=kind)
-        clips.append(Clip(str(clip.path), slugs[name, clip.family], clip.source))
+        if name not in slugs:
+            family = None if name in load_catalogue().generators else clip.family
+            slugs[name] = register(home, name, family=family, kind=kind)
+        clips.append(Clip(str(clip.path), slugs[name], clip.source))
     return clips
-
-
-def resolve_in_catalogue(name: str) -> KnownName | None:
-    """A manifest's generator name as catalogue slugs, None when the catalogue does not know it."""
-    try:
-        found = load_catalogue().resolve(name)
-    except CatalogueError:
-        return None
-    return KnownName(found.slug, found.family)
 
 
 def expand(files: Iterable[str]) -> list[str]:

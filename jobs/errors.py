@@ -35,3 +35,11 @@ class FailureKind(StrEnum):
     def error(self, message: str) -> FailureError:
         """This class as an exception, for raising inside a worker."""
         return FailureError(self.failure(message))
+
+
+class DatabaseError(RuntimeError):
+    """The database cannot be used; one sentence says why. The command ends with exit code 3."""
+
+
+class BadUsageError(ValueError):
+    """Arguments that make no sense, alone or together; one sentence says why. The command ends with exit code 2."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
-
-from fingerprint_db.matcher import Matcher
+from typing import TYPE_CHECKING, Any
 
 from cluster.outcome import Failure
 from fingerprint_db.verdict import Verdict
-from jobs.scan import FileFingerprint
+
+if TYPE_CHECKING:
+    from fingerprint_db.matcher import Matcher
+    from jobs.scan import FileFingerprint
 
 
 def judge_file(matcher: Matcher, file: FileFingerprint, spec_id: str) -> Verdict:

@@ -8,13 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.executor import Completion, Executor
 from cluster.local import LocalExecutor
+from cluster.outcome import Done, Failure
 from cluster.sandbox import Limits, Sandbox
 from cluster.settings import ClusterSettings, default_workers
-from fingerprint_db.fingerprint import fingerprint_window
-
-from cluster.executor import Completion, Executor
-from cluster.outcome import Done, Failure
 from fingerprint_db.spec import FingerprintSpec
 from fingerprint_db.window import FrameWindow, WindowFingerprint
 from jobs.archive import Fetched, fetch
@@ -82,7 +80,7 @@ class VideoWorker:
     """Fetches, decodes and fingerprints one file at a time; owns the decoding child and the fetched copy."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        import torch
+        import torch  # here and below: the driver and the other verbs need not wait for torch
 
         # Two one-thread workers beat one two-thread worker, and one thread gives the same bits on any machine size.
         torch.set_num_threads(1)
@@ -115,6 +113,8 @@ class VideoWorker:
             self.release(FileTask(uri))
 
     def _fingerprint(self, path: str, ticket: ContentTicket) -> FileFingerprint:
+        from fingerprint_db.fingerprint import fingerprint_window
+
         request = DecodeRequest(path, self._settings.spec.plan, self._settings.decoder)
         windows: list[WindowFingerprint] = []
         summary: DecodeSummary | None = None

@@ -6,19 +6,22 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fingerprint_db.catalogue import GeneratorRow
-from jobs.enroll import EnrollSummary
-from jobs.generators import EnrolledOnly
-from jobs.quarantine import SetAside
 from jobs.record import describe_verdict
-from jobs.rematch import RematchSummary
-from jobs.sweep import SweepSummary
+
+if TYPE_CHECKING:  # the verbs import torch and faiss, which help and look-ups need not wait for
+    from fingerprint_db.catalogue import GeneratorRow
+    from jobs.bench import Measurement
+    from jobs.enroll import EnrollSummary
+    from jobs.generators import EnrolledOnly
+    from jobs.quarantine import SetAside
+    from jobs.rematch import RematchSummary
+    from jobs.sweep import SweepSummary
 
 MEANING = {
     "attributed": "consistent with this generator's decoder and texture",
@@ -159,7 +162,9 @@ def generator_table(
         names = (entry.name, "") if wide else ()
         table.add_row(entry.slug, *names, entry.family or "", entry.kind, "", str(entry.clips), str(entry.sources))
     console.print(table)
-    console.print("clips and sources: enrolled signatures in this home, and how many places they came from", style="dim")
+    console.print(
+        "clips and sources: enrolled signatures in this home, and how many places they came from", style="dim"
+    )
 
 
 def facts(console: Console, described: Sequence[tuple[str, str]], *, as_json: bool) -> None:
@@ -170,6 +175,22 @@ def facts(console: Console, described: Sequence[tuple[str, str]], *, as_json: bo
     for label, value in described:
         table.add_row(label, escape(value))
     console.print(table)
+
+
+def bench(console: Console, measured: Sequence[Measurement], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([asdict(entry) for entry in measured]))
+        return
+    table = Table(title="Cost on this machine, one thread", title_justify="left", title_style="bold", box=None)
+    for column in ("what", "median", "lowest", "highest", "ratio"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    for entry in measured:
+        numbers = (f"{value:.3g} {entry.unit}" for value in (entry.median, entry.low, entry.high))
+        table.add_row(entry.name, *numbers, f"{entry.ratio:.2f}" if entry.ratio is not None else "")
+    console.print(table)
+    console.print(
+        "ratio: to the planned windows by pyav, paired within a round; compare ratios, not times", style="dim"
+    )
 
 
 def set_aside(console: Console, entries: Sequence[SetAside], *, as_json: bool) -> None:

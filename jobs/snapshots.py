@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fingerprint_db.build import build_snapshot
-from fingerprint_db.snapshot import Snapshot
-
 from fingerprint_db.catalogue import load_catalogue
 from fingerprint_db.pack import load_starter
 from fingerprint_db.signature import SignatureRecord
+from fingerprint_db.snapshot import Snapshot
 from fingerprint_db.spec import FingerprintSpec
 from fingerprint_db.store import SignatureStore
 from jobs.home import Home
@@ -63,7 +62,11 @@ def seed_starter(store: SignatureStore, spec: FingerprintSpec) -> None:
         store.register_family(family.slug, family.name)
     for generator in known.generators.values():
         store.register_generator(
-            generator.slug, name=generator.name, kind=generator.kind, family=generator.family, origin="catalogue"
+            generator.slug,
+            name=generator.name,
+            kind=generator.kind.value,
+            family=generator.family,
+            origin="catalogue",
         )
     store.add_signatures(load_starter(spec.id))
 

@@ -202,9 +202,9 @@ def _in_order(video: Any, look: _Look, places: list[BurstPlace]) -> Iterator[Bur
         bursts.append(burst)
         try:
             while at < place.start + place.frames:
-                rgb = video.next().asnumpy() if at >= place.start else video.skip_frames(1)
-                if rgb is not None:
-                    _add(burst, rgb, look, at)
+                frame = video.next()  # not skip_frames: it seeks at keyframes, and lands beside them
+                if at >= place.start:
+                    _add(burst, frame.asnumpy(), look, at)
                 at += 1
                 if pulse.due():
                     yield None

@@ -104,6 +104,7 @@ def _fill(
     guessed: int | None = None
     landed = 0
     begun = False
+    timeless = reader.container.format.name == "avi"
     for packet in packets:
         if pulse.due():
             yield None
@@ -120,8 +121,8 @@ def _fill(
             harvest.look(shown.frame)
             if harvest.unfit:
                 return True
-            at = shown.frame.pts if packet.pts is not None or not packet.size else None
-            if at is None:  # AVI and raw streams: frames have no times; they follow the keyframe one by one
+            at = None if timeless else shown.frame.pts
+            if at is None:  # AVI and raw streams: frames have no times of their own; they follow the keyframe
                 at = landed if guessed is None else guessed + max(1, round(1 / ruler.fps / ruler.base))
                 guessed = at
                 harvest.note("frame times guessed from the frame rate")

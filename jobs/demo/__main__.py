@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m jobs.demo", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("demo-run"), help="where everything goes (demo-run)")
     parser.add_argument("--seed", type=int, default=7, help="of everything random (7)")
-    parser.add_argument("--frames", type=int, default=48, help="of a clip, at most (48)")
+    parser.add_argument("--frames", type=int, default=DemoPlan().frames, help="of a clip, at most (32)")
     chosen = parser.parse_args(arguments)
     console = Console(highlight=False)
     try:
@@ -143,10 +143,10 @@ def _compare(console: Console, truth: DemoTruth, home: Path) -> None:
     enrolled = [decoder.slug for decoder in truth.decoders]
     marks = [(row, mark(row, answers[row.path], enrolled)) for row in truth.archive]
     table = Table("file", "in truth", "verdict", "llr", "p", "", box=None, header_style="bold", pad_edge=False)
-    for row, given in sorted(marks, key=lambda pair: (pair[0].label, pair[0].generator, pair[0].path)):
+    for row, judged in sorted(marks, key=lambda pair: (pair[0].label, pair[0].generator, pair[0].path)):
         answer = answers[row.path]
-        table.add_row(_short(row.path), _in_truth(row), answer.words, _number(answer.llr, "+.1f"),
-                      _number(answer.p_value, ".3f"), _coloured(given))  # fmt: skip
+        llr, p_value = _number(answer.llr, "+.1f"), _number(answer.p_value, ".3f")
+        table.add_row(_short(row.path), _in_truth(row), answer.words, llr, p_value, _coloured(judged))
     console.print(table)
     console.print("\nFiles that are no video, or no whole one:")
     for bad in truth.bad:
@@ -169,8 +169,8 @@ def _count(console: Console, marks: Sequence[tuple[TruthRow, Mark]], enrolled: S
     alarms, files = camera.marks.get(Mark.WRONG, 0), camera.files
     bound = f"{zero_bound(files):.0%}" if alarms == 0 else "more"
     console.print(
-        f"\n{alarms} false alarms on {files} camera files; so few files leave a true rate of up to {bound} possible. "
-        "The demo shows that\nthe parts work together on real video. How well they do it, `makersmark evaluate` measures."
+        f"\n{alarms} false alarms on {files} camera files; so few files leave a true rate of up to {bound} possible.\n"
+        "The demo shows that the parts work together on real video; how well, `makersmark evaluate` measures."
     )
 
 

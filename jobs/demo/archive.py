@@ -21,8 +21,8 @@ PROCESSED = "processed"
 MARK = ".makersmark-demo"  # says that a folder is ours to overwrite
 Progress = Callable[[int, int, str], None]  # (done, total, what)
 
-_KNOWN_CHAINS = (CodecChain("x264", 20), CodecChain("x265", 24), CodecChain("vp9", 30), CodecChain("x264", 25))
-_ARCHIVE_CHAINS = (CodecChain("x264", 23), CodecChain("x265", 26), CodecChain("vp9", 32), CodecChain("x264", 19))
+_KNOWN_CHAINS = (CodecChain("x264", 18), CodecChain("x265", 22), CodecChain("vp9", 24), CodecChain("x264", 23))
+_ARCHIVE_CHAINS = (CodecChain("x264", 21), CodecChain("x265", 20), CodecChain("vp9", 26), CodecChain("x264", 19))
 _SUFFIX = {"x264": ".mp4", "x265": ".mkv", "vp9": ".webm", "av1": ".mp4"}
 
 
@@ -30,7 +30,7 @@ _SUFFIX = {"x264": ".mp4", "x265": ".mkv", "vp9": ".webm", "av1": ".mp4"}
 class DemoPlan:
     """How much is made. frames: of a clip, at most. known / archive: names of sources, in jobs.demo.footage."""
 
-    frames: int = 48
+    frames: int = 32
     known: tuple[str, ...] = tuple(source.name for source in KNOWN)
     archive: tuple[str, ...] = tuple(source.name for source in ARCHIVE)
     workers: int = 2

@@ -43,16 +43,17 @@ def score_nulls(
     folds: Sequence[Fold],
     *,
     seed: int = 0,
+    trees: int = TREES,
 ) -> dict[NullName, NullScores]:
     """All nulls over the system's own folds. packagings: of the original files; glances: of the pixels that the system
-    saw. One entry a clip in each; ``folds`` number the clips.
+    saw. One entry a clip in each; ``folds`` number the clips. trees: more are stronger and slower.
     """
     features: dict[NullName, Matrix] = {
         "metadata": metadata_features(packagings),
         "thumbnail": np.stack([glance.thumbnail.ravel() for glance in glances]).astype(np.float64),
         "hf_energy": np.log(np.array([[glance.hf_energy] for glance in glances]) + 1e-6),
     }
-    return {name: _cross_judge(clips, features[name], folds, name, seed) for name in NULLS}
+    return {name: _cross_judge(clips, features[name], folds, _Classifiers(name, seed, trees)) for name in NULLS}
 
 
 def metadata_features(packagings: Sequence[Packaging]) -> Matrix:
@@ -90,9 +91,7 @@ def metadata_features(packagings: Sequence[Packaging]) -> Matrix:
     return np.array(rows, dtype=np.float64).reshape(len(packagings), -1)
 
 
-def _cross_judge(
-    clips: Sequence[Clip], features: Matrix, folds: Sequence[Fold], name: NullName, seed: int
-) -> NullScores:
+def _cross_judge(clips: Sequence[Clip], features: Matrix, folds: Sequence[Fold], make: _Classifiers) -> NullScores:
     made = np.array([clip.label is Label.GENERATED for clip in clips])
     plain = np.array([clip.label is not Label.PROCESSED for clip in clips])
     makers = np.array([clip.generator or "" for clip in clips])
@@ -102,29 +101,37 @@ def _cross_judge(
         known = np.array([i for i in fold.known if plain[i]], dtype=np.intp)
         held = np.array([i for i in fold.held_out if plain[i]], dtype=np.intp)
         if held.size and len(set(made[known])) == 2:
-            detector = _classifier(name, seed).fit(features[known], made[known])
+            detector = make().fit(features[known], made[known])
             scores[held] = detector.predict_proba(features[held])[:, 1]
         known, held = known[made[known]], held[made[held]]
         if held.size and known.size:
-            answers = _name(name, seed, features[known], makers[known], features[held])
+            answers = _name(make, features[known], makers[known], features[held])
             for i, answer in zip(held, answers, strict=True):
                 guesses[i] = str(answer)
     return NullScores(scores, tuple(guesses))
 
 
-def _name(name: NullName, seed: int, known: Matrix, makers: NDArray[Any], held: Matrix) -> Sequence[Any]:
+def _name(make: _Classifiers, known: Matrix, makers: NDArray[Any], held: Matrix) -> Sequence[Any]:
     if len(set(makers)) == 1:
         return [makers[0]] * len(held)
-    answers: NDArray[Any] = _classifier(name, seed).fit(known, makers).predict(held)
+    answers: NDArray[Any] = make().fit(known, makers).predict(held)
     return list(answers)
 
 
-def _classifier(name: NullName, seed: int) -> Any:
-    # scikit-learn takes a second to import, which only the evaluation should pay.
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-    from sklearn.ensemble import ExtraTreesClassifier
+@dataclass(frozen=True, slots=True)
+class _Classifiers:
+    """Makes a fresh classifier of the kind that is strongest for a null."""
 
-    if name == "hf_energy":
-        # One number: trees would learn its noise, a Gaussian a class is stronger.
-        return LinearDiscriminantAnalysis(solver="lsqr", shrinkage=1e-3)
-    return ExtraTreesClassifier(TREES, class_weight="balanced", random_state=seed, n_jobs=1)
+    name: NullName
+    seed: int
+    trees: int
+
+    def __call__(self) -> Any:
+        # scikit-learn takes a second to import, which only the evaluation should pay.
+        from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+        from sklearn.ensemble import ExtraTreesClassifier
+
+        if self.name == "hf_energy":
+            # One number: trees would learn its noise, a Gaussian a class is stronger.
+            return LinearDiscriminantAnalysis(solver="lsqr", shrinkage=1e-3)
+        return ExtraTreesClassifier(self.trees, class_weight="balanced", random_state=self.seed, n_jobs=1)

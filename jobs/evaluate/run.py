@@ -18,7 +18,7 @@ from jobs.evaluate.figures import FigureTable, Judged, NullTable, per_generator,
 from jobs.evaluate.folds import Fold, leave_one_generator_out, leave_one_source_out, same_page_sets
 from jobs.evaluate.gather import Evidence, Gathered
 from jobs.evaluate.manifest import Clip, Label, LeftOut, Manifest, Resolve, resolve_by_catalogue
-from jobs.evaluate.nulls import score_nulls
+from jobs.evaluate.nulls import TREES, score_nulls
 from jobs.evaluate.report import EvaluationReport, PageFigures
 from jobs.record import judge_file
 from jobs.snapshots import CAMERA
@@ -40,7 +40,7 @@ class EvaluationOptions:
     """protocol: ``auto`` judges by the given snapshot when it has signatures and shares no content with the manifest,
     otherwise leaves sources out. max_folds: sources (or generators) are dealt to at most so many folds, None: no limit.
     replicates, seed: of the bootstrap; the seed also steers the nulls. chain: how the clips were prepared, for the
-    report.
+    report. trees: of the metadata and thumbnail nulls.
     """
 
     protocol: Protocol = "auto"
@@ -48,6 +48,7 @@ class EvaluationOptions:
     replicates: int = 1000
     seed: int = 0
     chain: str = "none"
+    trees: int = TREES
 
 
 def evaluate(
@@ -94,7 +95,7 @@ def evaluate(
         folds = (leave_one_source_out if by_source else leave_one_generator_out)(clips, options.max_folds)
         judged = _by_folds(clips, evidence, folds, spec_id, resolve, progress)
     progress("nulls")
-    nulls = _nulls(clips, evidence, folds, options.seed)
+    nulls = _nulls(clips, evidence, folds, options)
     table = FigureTable(judged, nulls)
     progress("intervals")
     made = [j.verdict.llr for j in judged if j.clip.label is Label.GENERATED and j.verdict.llr is not None]
@@ -243,13 +244,13 @@ def _null_folds(clips: Sequence[Clip], max_folds: int | None, notes: list[str]) 
 
 
 def _nulls(
-    clips: Sequence[Clip], evidence: Sequence[Evidence], folds: Sequence[Fold], seed: int
+    clips: Sequence[Clip], evidence: Sequence[Evidence], folds: Sequence[Fold], options: EvaluationOptions
 ) -> dict[str, NullTable]:
     if not folds:
         return {}
     packagings = [seen.prepared.packaging for seen in evidence]
     glances = [seen.prepared.glance for seen in evidence]
-    scored = score_nulls(clips, packagings, glances, folds, seed=seed)
+    scored = score_nulls(clips, packagings, glances, folds, seed=options.seed, trees=options.trees)
     return {
         name: NullTable(
             null.scores,

@@ -25,17 +25,19 @@ def lines(log: Path) -> list[str]:
 
 
 class ExecutorContract:
-    """Subclasses give ``make``."""
+    """Subclasses give ``make``, and how many workers a run has unless its test says otherwise."""
+
+    workers = 2
 
     def make(self, settings: ClusterSettings) -> Executor:
         raise AssertionError("a subclass builds its executor here")
 
     def run(self, tasks: Any, *, log: Path | None = None, gate: Any = wanted, **settings: Any) -> Iterator[Any]:
-        executor = self.make(ClusterSettings(**{"workers": 2, **settings}))
+        executor = self.make(ClusterSettings(**{"workers": self.workers, **settings}))
         return executor.run(functools.partial(ScriptedWorker, str(log or "")), gate, tasks)
 
     def test_every_task_comes_back_once_with_its_result_and_ticket(self) -> None:
-        done = list(self.run(Script(n) for n in range(12)))
+        done = list(self.run((Script(n) for n in range(12)), workers=2))
         assert sorted(c.task.name for c in done) == list(range(12))
         assert all(c.outcome == Done(2 * c.task.name) for c in done)
         assert all(c.ticket == f"ticket {c.task.name}" for c in done)
@@ -87,7 +89,7 @@ class ExecutorContract:
         completions = self.run(Script(n) for n in drawn)
         for _ in range(5):
             next(completions)
-        assert next(drawn) <= 5 + 2 + 1  # finished, under way on two workers, and the one whose slot came free
+        assert next(drawn) <= 5 + self.workers + 1  # finished, under way, and the one whose slot came free
         completions.close()
 
     def test_closing_ends_a_run_over_endless_tasks(self, tmp_path: Path) -> None:
@@ -113,7 +115,7 @@ class ExecutorContract:
 
     def test_a_factory_that_fails_is_the_systems_fault_and_consumes_no_task(self) -> None:
         tasks = iter([Script(1)])
-        run = self.make(ClusterSettings(workers=2)).run(failing_factory, wanted, tasks)
+        run = self.make(ClusterSettings(workers=self.workers)).run(failing_factory, wanted, tasks)
         with pytest.raises(WorkersUnavailableError, match="the model file is missing"):
             list(run)
         assert next(tasks).name == 1
@@ -124,10 +126,10 @@ class ExecutorContract:
             yield Script(2)
             raise ConnectionError("the listing broke off")
 
-        done = []
+        completions = self.run(tasks())
+        done = [next(completions).task.name, next(completions).task.name]
         with pytest.raises(ConnectionError, match="broke off"):
-            for completion in self.run(tasks()):
-                done.append(completion.task.name)
+            next(completions)
         assert sorted(done) == [1, 2]
 
     def test_a_failing_gate_is_raised_and_closes_the_workers(self, tmp_path: Path) -> None:

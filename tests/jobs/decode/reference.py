@@ -10,7 +10,7 @@ import numpy as np
 
 from fingerprint_db.spec import WindowPlan
 from fingerprint_db.window import FrameWindow, Plane
-from jobs.decode.protocol import DecoderName, DecodeRequest, DecodeSummary
+from jobs.decode.protocol import DecodeRequest, DecoderName, DecodeSummary
 from jobs.decode.pyav import PyAVDecoder
 from jobs.decode.service import serve
 

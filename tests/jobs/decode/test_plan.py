@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ def test_bursts_lie_inside_the_video_in_order_and_never_overlap(count: int, keys
     assert 1 <= len(places) <= plan.bursts
     assert places[0].start >= 0
     assert places[-1].start + places[-1].frames <= count
-    for earlier, later in zip(places, places[1:], strict=False):
+    for earlier, later in itertools.pairwise(places):
         assert earlier.start + earlier.frames <= later.start
         assert earlier.limit == later.earliest
 

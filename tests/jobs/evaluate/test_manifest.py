@@ -31,7 +31,10 @@ def test_a_row_becomes_a_clip_with_paths_beside_the_manifest_and_the_catalogues_
 
 def test_an_unknown_generator_keeps_its_own_slug_and_the_family_that_the_row_states(tmp_path: Path) -> None:
     path = write(tmp_path, "a.mp4,generated,House Model (v2),Our VAE,p,,\n")
-    assert (load_manifest(path).clips[0].generator, load_manifest(path).clips[0].family) == ("house-model-v2", "our-vae")
+    assert (load_manifest(path).clips[0].generator, load_manifest(path).clips[0].family) == (
+        "house-model-v2",
+        "our-vae",
+    )
 
 
 def test_the_catalogues_family_wins_over_the_column(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ scores = st.lists(st.integers(-6, 6).map(lambda k: k / 2), min_size=1, max_size=
 
 @settings(max_examples=80, deadline=None)
 @given(scores, scores)
-def test_auc_is_the_share_of_pairs_in_the_right_order_with_ties_counted_half(pos: list[float], neg: list[float]) -> None:
+def test_auc_is_the_share_of_pairs_in_the_right_order_with_ties_counted_half(
+    pos: list[float], neg: list[float]
+) -> None:
     pairs = [1.0 if p > n else 0.5 if p == n else 0.0 for p, n in itertools.product(pos, neg)]
     assert metrics.auc(pos, neg) == pytest.approx(np.mean(pairs))
 
@@ -77,7 +79,9 @@ def test_cllr_is_one_for_a_system_that_knows_nothing_and_near_zero_for_one_that_
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(0, 5).map(float), min_size=1, max_size=7), st.lists(st.integers(0, 5).map(float), min_size=1))
+@given(
+    st.lists(st.integers(0, 5).map(float), min_size=1, max_size=7), st.lists(st.integers(0, 5).map(float), min_size=1)
+)
 def test_min_cllr_is_the_least_cost_of_any_monotone_relabelling(pos: list[float], neg: list[float]) -> None:
     assert metrics.min_cllr(pos, neg) == pytest.approx(_least_monotone_cllr(pos, neg), abs=1e-9)
 

@@ -1,0 +1,82 @@
+"""The verb ``evaluate``: opens what the evaluation needs, runs it with progress, hands back its report."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import cast, get_args
+
+from rich.console import Console
+
+from fingerprint_db.pack import load_starter
+from fingerprint_db.spec import FingerprintSpec
+from jobs.archive import is_local, local_path
+from jobs.errors import BadUsageError
+from jobs.evaluate.cache import EvaluationCache
+from jobs.evaluate.chain import parse_chain
+from jobs.evaluate.gather import gather
+from jobs.evaluate.manifest import ManifestError, load_manifest, resolve_by_catalogue
+from jobs.evaluate.report import EvaluationReport
+from jobs.evaluate.run import EvaluationOptions, Known, Protocol, evaluate
+from jobs.home import Home
+from jobs.progress import Meter
+from jobs.scan import current_spec
+from jobs.settings import Settings
+from jobs.snapshots import starter_snapshot
+
+
+def run_evaluation(
+    manifest: Path, settings: Settings, *, protocol: str, chain: str, cache: Path | None, console: Console
+) -> EvaluationReport:
+    """Bring the clips through the chain, fingerprint them, judge them by the protocol, measure.
+
+    cache: None keeps the work inside a local home that exists, else in a folder that is removed afterwards.
+    Raises BadUsageError with one sentence for a manifest, protocol or chain that cannot be used.
+    """
+    wanted = protocol.replace("-", "_")
+    if wanted not in get_args(Protocol):
+        known = ", ".join(name.replace("_", "-") for name in get_args(Protocol))
+        raise BadUsageError(f"no protocol is called {protocol!r}; choose one of {known}")
+    try:
+        codec = parse_chain(chain)
+        labelled = load_manifest(manifest, resolve_by_catalogue)
+        spec = current_spec(settings)
+        with tempfile.TemporaryDirectory(prefix="makersmark-evaluate-") as passing:
+            kept = cache or (_inside_home(settings) or Path(passing))
+            with Meter(console, "evaluate", 2 * len(labelled.clips)) as meter:
+                gathered = gather(
+                    labelled,
+                    settings,
+                    chain=codec,
+                    cache=EvaluationCache(kept),
+                    progress=lambda step: meter.advance(note=step),
+                )
+            return evaluate(
+                labelled,
+                gathered,
+                spec_id=spec.id,
+                known=_known(settings, spec),
+                options=EvaluationOptions(protocol=cast(Protocol, wanted), chain=codec.name if codec else "none"),
+                progress=lambda step: console.print(f"judging: {step}", style="dim", highlight=False),
+            )
+    except (ManifestError, ValueError) as error:
+        raise BadUsageError(str(error)) from error
+
+
+def _inside_home(settings: Settings) -> Path | None:
+    if is_local(settings.home) and local_path(settings.home).is_dir():
+        return local_path(settings.home) / "evaluation"
+    return None
+
+
+def _known(settings: Settings, spec: FingerprintSpec) -> Known:
+    """What the ``snapshot`` protocol judges by: the home's snapshot with its signatures, else the starter."""
+    if Home.exists(settings):
+        home = Home(settings)
+        try:
+            entry = home.store.current_snapshot(spec.id)
+            if entry is not None:
+                return Known(home.load_snapshot(entry.id), home.store.signatures(spec.id))
+        finally:
+            home.close()
+    return Known(starter_snapshot(spec), load_starter(spec.id))
