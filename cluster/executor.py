@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
@@ -76,4 +76,4 @@ class Executor(Protocol):
         worker: Callable[[], Worker[T, K, R]],
         gate: Callable[[T, K], bool],
         tasks: Iterable[T],
-    ) -> Iterator[Completion[T, K, R]]: ...
+    ) -> Generator[Completion[T, K, R], None, None]: ...

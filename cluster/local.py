@@ -8,7 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -32,7 +32,7 @@ class LocalExecutor:
         worker: Callable[[], Worker[T, K, R]],
         gate: Callable[[T, K], bool],
         tasks: Iterable[T],
-    ) -> Iterator[Completion[T, K, R]]:
+    ) -> Generator[Completion[T, K, R], None, None]:
         """See cluster.executor.Executor. Closing interrupts the workers that can be, and waits for all of them."""
         events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         recycle_after = self._settings.recycle_after

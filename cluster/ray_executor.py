@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -47,7 +47,7 @@ class RayExecutor:
         worker: Callable[[], Worker[T, K, R]],
         gate: Callable[[T, K], bool],
         tasks: Iterable[T],
-    ) -> Iterator[Completion[T, K, R]]:
+    ) -> Generator[Completion[T, K, R], None, None]:
         """See cluster.executor.Executor. Closing kills the actors at work and lets the idle ones close."""
         factory = dumps(worker)
         with connected(self._settings):
@@ -106,7 +106,7 @@ class _Pool(Generic[T, K, R]):
     busy: int = 0
     lost_starts: int = 0
 
-    def completions(self) -> Iterator[Completion[T, K, R]]:
+    def completions(self) -> Generator[Completion[T, K, R], None, None]:
         served = time.monotonic()
         for _ in range(self.settings.workers):
             self._hire()

@@ -45,8 +45,8 @@ class Clips:
             tuple(self.buckets[i] for i in rows),
         )
 
-    def fit(self) -> ScoringModel:
-        return fit_model(self.vectors, self.makers, self.sources, self.made)
+    def fit(self, *, retrieval: bool) -> ScoringModel:
+        return fit_model(self.vectors, self.makers, self.sources, self.made, retrieval=retrieval)
 
 
 def build_snapshot(
@@ -73,7 +73,7 @@ def build_snapshot(
         return _empty(spec_id, [*remarks, "No signature is enrolled."])
     clips = _pool(records, kinds)
     classes = grade_classes(clips.makers, clips.sources, families, kinds)
-    model = clips.fit()
+    model = clips.fit(retrieval=True)
     rehearsal = rehearse(clips, classes, inner_folds)
     calibration, llr = _calibrate(clips, rehearsal, remarks)
     cohort = np.sort(llr[~clips.made & ~np.isnan(llr)])
@@ -81,9 +81,9 @@ def build_snapshot(
     measured |= _detection_figures(clips, llr)
     indexes = {}
     for name in VIEWS:
-        normaliser = model.views[name].normaliser
-        indexes[name] = SignatureIndex(normaliser.projection.shape[1])
-        indexes[name].add(normaliser.apply(clips.vectors[name]))
+        coordinates = model.retrieval(name, clips.vectors)
+        indexes[name] = SignatureIndex(coordinates.shape[1])
+        indexes[name].add(coordinates)
     numbers = {name: i for i, name in enumerate(model.classes)}
     hdr = any(record.quality.hdr and kinds.get(record.generator) == "camera" for record in records)
     return Snapshot(
@@ -94,7 +94,7 @@ def build_snapshot(
         calibration=calibration,
         gates=gates,
         cohort=cohort,
-        typical=np.sort(rehearsal.own_distance),
+        typical=np.sort(rehearsal.own_cosine),
         rows=np.array([numbers[maker] for maker in clips.makers], dtype=np.int32),
         indexes=indexes,
         hdr=hdr,
@@ -105,23 +105,21 @@ def build_snapshot(
 def rehearse(clips: Clips, classes: Sequence[ClassEntry], folds: int) -> Rehearsal:
     """Score every clip by a model that saw neither its source nor any other source of its fold."""
     count, width = len(clips), len(classes)
-    detection = np.full((count, len(VIEWS)), np.nan)
-    log_likelihoods = np.full((count, width), -np.inf)
-    distances = np.full((count, width), np.inf)
+    detection = np.full((count, 1), np.nan)
+    cosines = np.full((count, width), -np.inf)
     columns = {entry.generator: i for i, entry in enumerate(classes)}
     for held in fold_masks(clips, folds):
         train, test = clips.take(~held), clips.take(held)
         if len(train) < 2:
             continue
-        model = train.fit()
+        model = train.fit(retrieval=False)
         rows = np.flatnonzero(held)
         if train.made.any() and not train.made.all():
             detection[rows] = model.detect(test.vectors)
         places = np.array([columns[name] for name in model.classes])
-        log_likelihoods[np.ix_(rows, places)] = model.log_likelihoods(test.vectors)
-        distances[np.ix_(rows, places)] = model.distances(test.vectors)
+        cosines[np.ix_(rows, places)] = model.class_cosines(test.vectors)
     truth = np.array([columns[maker] for maker in clips.makers])
-    return Rehearsal(detection, log_likelihoods, distances, truth)
+    return Rehearsal(detection, cosines, truth)
 
 
 def fold_masks(clips: Clips, folds: int) -> list[NDArray[np.bool_]]:

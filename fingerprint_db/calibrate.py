@@ -107,18 +107,18 @@ def auc(scores: NDArray[Any], positive: NDArray[np.bool_]) -> float:
     return float((below + upto).mean() / 2 / len(negatives))
 
 
-def fit_temperature(log_likelihoods: NDArray[Any], truths: NDArray[Any]) -> float:
+def fit_temperature(scores: NDArray[Any], truths: NDArray[Any]) -> float:
     """The factor that makes softmax(factor * row) fit the true classes best (Guo et al. 2017, without a bias).
 
-    log_likelihoods: (N, C), -inf for a class that is not in the running. truths: (N,) columns. 1e-3..10; 1 without rows.
+    scores: (N, C), -inf for a class that is not in the running. truths: (N,) columns. 1e-3..1e3; 1 without rows.
     """
     if not len(truths):
         return 1.0
-    own = log_likelihoods[np.arange(len(truths)), truths]
+    own = scores[np.arange(len(truths)), truths]
 
     def loss(log_factor: float) -> float:
         factor = np.exp(log_factor)
-        return float((special.logsumexp(factor * log_likelihoods, axis=1) - factor * own).mean())
+        return float((special.logsumexp(factor * scores, axis=1) - factor * own).mean())
 
-    found = optimize.minimize_scalar(loss, bounds=(np.log(1e-3), np.log(10.0)), method="bounded")
+    found = optimize.minimize_scalar(loss, bounds=(np.log(1e-3), np.log(1e3)), method="bounded")
     return float(np.exp(found.x))

@@ -18,8 +18,8 @@ from fingerprint_db.texture import texture_numbers
 from fingerprint_db.vae_decoder import decoder_numbers
 from fingerprint_db.window import FrameWindow, WindowFingerprint
 
-DECODER_DIM = 303
-TEXTURE_DIM = 275
+DECODER_DIM = 248
+TEXTURE_DIM = 236
 MIN_PX = 64
 
 

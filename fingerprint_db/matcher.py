@@ -13,7 +13,7 @@ from fingerprint_db.normalise import Floats, pool
 from fingerprint_db.scoring import VIEWS, ScoringModel
 from fingerprint_db.signature import quantise
 from fingerprint_db.snapshot import ClassEntry, Snapshot
-from fingerprint_db.thresholds import Ranking, may_name_group, quality_bucket, rank_groups
+from fingerprint_db.thresholds import Ranking, may_name_group, quality_bucket, rank_groups, typicality
 from fingerprint_db.verdict import Nearest, Segment, Verdict, VerdictKind
 from fingerprint_db.window import Quality, WindowFingerprint
 
@@ -128,17 +128,17 @@ class Matcher:
         vectors = pool_windows(windows)
         llr = self._llr(vectors, quality, model)
         p_value = float(conformal_p(np.array([llr]), snapshot.cohort)[0]) if len(snapshot.cohort) else None
-        ranking = rank_groups(model.log_likelihoods(vectors)[0], snapshot.classes, snapshot.calibration.temperature)
+        cosines = model.class_cosines(vectors)[0]
+        ranking = rank_groups(cosines, snapshot.classes, snapshot.calibration.temperature)
         best = snapshot.classes[ranking.maker]
-        distance = model.distances(vectors)[0, ranking.maker]
-        typicality = float(conformal_p(np.array([distance]), snapshot.typical)[0])
-        kind, reason = self._decide(llr, p_value, ranking, best, typicality)
+        typical = float(typicality(cosines[[ranking.maker]], snapshot.typical)[0])
+        kind, reason = self._decide(llr, p_value, ranking, best, typical)
         family = best.family if kind in (VerdictKind.ATTRIBUTED, VerdictKind.FAMILY) else None
         names_maker = kind in (VerdictKind.ATTRIBUTED, VerdictKind.PROCESSED_CAMERA)
         return Reading(kind, reason, family, best.generator if names_maker else None, llr, p_value, ranking.margin)
 
     def _decide(
-        self, llr: float, p_value: float | None, ranking: Ranking, best: ClassEntry, typicality: float
+        self, llr: float, p_value: float | None, ranking: Ranking, best: ClassEntry, typical: float
     ) -> tuple[VerdictKind, str]:
         gates = self._snapshot.gates
         p = 1.0 if p_value is None else p_value
@@ -147,7 +147,7 @@ class Matcher:
             doubt = "it fits no known generator better than camera footage"
         elif not may_name_group(best):
             doubt = f"the nearest known maker is {best.generator}, of which {best.why}"
-        elif typicality < gates.typicality:
+        elif typical < gates.typicality:
             doubt = f"it is unlike the enrolled clips of the nearest maker, {best.generator}"
         elif gates.family_margin is None or ranking.margin < gates.family_margin:
             doubt = f"{best.generator} is nearest, but others are too close behind"
@@ -184,14 +184,14 @@ class Matcher:
         total = np.zeros(len(self._snapshot.rows))
         for name in VIEWS:
             index = self._snapshot.indexes[name]
-            scores, rows = index.search(model.views[name].normaliser.apply(vectors[name]), len(index))
+            scores, rows = index.search(model.retrieval(name, vectors), len(index))
             total[rows[0]] += scores[0]
         return total / len(VIEWS)
 
     def _nearest(self, windows: Sequence[WindowFingerprint], model: ScoringModel) -> tuple[Nearest, ...]:
         vectors = pool_windows(windows)
         candidates: set[int] = set()
-        queries = {name: model.views[name].normaliser.apply(vectors[name]) for name in VIEWS}
+        queries = {name: model.retrieval(name, vectors) for name in VIEWS}
         for name in VIEWS:
             candidates.update(self._snapshot.indexes[name].search(queries[name], CANDIDATES)[1][0].tolist())
         rows = sorted(candidates)

@@ -212,7 +212,7 @@ def band_weights(index: Tensor, bands: int) -> Tensor:
     return (onehot / onehot.sum(dim=(0, 1)).clamp_min(1.0)).reshape(-1, bands)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=12)  # a few megabytes each
 def radial_bands(h: int, w: int, bands: int, device: torch.device) -> Tensor:
     """Weights of ``bands`` rings of equal width from 0 to half the sampling rate; the corners beyond join the last."""
     fy, fx = frequency_grid(h, w, device)
@@ -220,7 +220,7 @@ def radial_bands(h: int, w: int, bands: int, device: torch.device) -> Tensor:
     return band_weights((radius * 2 * bands).long().clamp_max(bands - 1), bands)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=6)
 def axis_bands(h: int, w: int, bands: int, device: torch.device, vertical: bool) -> Tensor:
     """Weights of ``bands`` equal bands along one frequency axis, one 32nd of a cycle wide across it."""
     fy, fx = frequency_grid(h, w, device)

@@ -1,9 +1,17 @@
 """Scores of one clip against what was learned: is it made or filmed, and whose class does it fit.
 
-Two views of a clip are scored apart and joined late: the decoder vector and the texture vector. Detection is Fisher's
-linear discriminant between made and camera clips. Class scores are those of a two-covariance model (Ioffe 2006,
-"probabilistic LDA"): class means are Gaussian around the grand mean, clips are Gaussian around their class mean, and
-a class known from few sources is known less exactly.
+Detection is Fisher's shrunken linear discriminant between made and camera clips. A class score is the cosine between a
+clip and the class's mean in the space of all discriminant directions, in which the within-class covariance is the
+identity. Both read the decoder and the texture vector as one, so that what the two share through content and codec
+cancels.
+
+Measured on 387 published clips of 66 pages after one H.264 re-encode, pages held out in 15 groups. Detection AUC: .715 on
+decoder vectors, .707 on texture vectors, .755 with the two scores added, .764 on the joint vector (.760 with the
+covariance within the two sides instead of within makers; .729-.763 for ridge logistic regression; .669-.760 for kernel
+ridge). Maker named rightly among 51, of 175 clips whose maker was known from another page: .23 by the joint cosine
+(.21 as a mean over makers), .22 (.11) by the nearest mean, .15 (.12) with the cosines of the two views added, .08 (.04) by
+two-covariance likelihoods (class means from one or two pages are too uncertain), .05 (.04) by the nearest mean without
+discriminants.
 """
 
 from __future__ import annotations
@@ -16,108 +24,93 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from fingerprint_db.normalise import Floats, Normaliser, fit_normaliser, shrunk_covariance, source_weights
+from fingerprint_db.normalise import (
+    Floats,
+    Normaliser,
+    class_means,
+    fit_normaliser,
+    source_weights,
+    within_covariance,
+)
 
 VIEWS = ("decoder", "texture")
-COMPONENTS = 24  # discriminant coordinates kept a view
+VIEW_COMPONENTS = 32  # coordinates kept of each view for retrieval
+JOINT_COMPONENTS = 256  # the classes less one are kept up to here
 Vectors = Mapping[str, NDArray[Any]]  # view -> (N, D)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
-    """What was learned of one kind of vector.
+class ScoringModel:
+    """What was learned of pooled clips.
 
-    direction: (D,) in the standardised space, all zero where made and camera clips were not both at hand.
-    offset: the score half way between the two. means: (C, K) class means. precision: (C,) in how many independent
-    observations each mean is known.
+    classes: every maker with a signature, by slug, camera makers included. views: a normaliser for each kind of vector,
+    for retrieval. joint: the normaliser of both vectors end to end, for scores. direction: (D,) detection direction in
+    the joint standardised space, all zero where made and camera clips were not both at hand; offset: the score half
+    way between the two. means: (C, K) class means in the joint discriminant space.
     """
 
-    normaliser: Normaliser
+    classes: tuple[str, ...]
+    views: Mapping[str, Normaliser]
+    joint: Normaliser
     direction: Floats
     offset: float
     means: Floats
-    precision: Floats
-
-    def detect(self, vectors: NDArray[Any]) -> Floats:
-        """(N, D) to (N,): larger is more likely made."""
-        return self.normaliser.standardise(vectors) @ self.direction - self.offset
-
-    def predictive(self) -> tuple[Floats, Floats]:
-        """Mean and variance (C, K) of a new clip of each class, given the clips that were seen."""
-        between = np.maximum(self.normaliser.spread, 1e-6)
-        shrink = self.precision[:, None] * between / (1.0 + self.precision[:, None] * between)
-        return shrink * self.means, 1.0 + between / (1.0 + self.precision[:, None] * between)
-
-    def distances(self, vectors: NDArray[Any]) -> Floats:
-        """(N, C) squared distances to each class, in predictive standard deviations."""
-        mean, variance = self.predictive()
-        rows = self.normaliser.apply(vectors)
-        result: Floats = (((rows[:, None, :] - mean) ** 2) / variance).sum(axis=2)
-        return result
-
-    def log_likelihoods(self, vectors: NDArray[Any]) -> Floats:
-        """(N, C) natural-log likelihoods up to a constant of the clip."""
-        _, variance = self.predictive()
-        result: Floats = -0.5 * (self.distances(vectors) + np.log(variance).sum(axis=1))
-        return result
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ScoringModel:
-    """Both views, and the classes whose rows they share: every maker with a signature, camera makers included."""
-
-    classes: tuple[str, ...]
-    views: Mapping[str, View]
 
     def detect(self, vectors: Vectors) -> Floats:
-        """(N, V) raw detection scores, one a view."""
-        return np.stack([self.views[name].detect(vectors[name]) for name in VIEWS], axis=1)
+        """(N, 1) raw detection scores: larger is more likely made."""
+        scores: Floats = self.joint.standardise(_join(vectors)) @ self.direction - self.offset
+        return scores[:, None]
 
-    def log_likelihoods(self, vectors: Vectors) -> Floats:
-        """(N, C): the views' log likelihoods added, as if they were independent; calibration corrects the excess."""
-        added: Floats = np.stack([self.views[name].log_likelihoods(vectors[name]) for name in VIEWS]).sum(axis=0)
-        return added
+    def class_cosines(self, vectors: Vectors) -> Floats:
+        """(N, C) cosines with the class means, -1..1."""
+        cosines: Floats = _unit(self.joint.apply(_join(vectors))) @ _unit(self.means).T
+        return cosines
 
-    def distances(self, vectors: Vectors) -> Floats:
-        """(N, C) squared distances, the views' added."""
-        added: Floats = np.stack([self.views[name].distances(vectors[name]) for name in VIEWS]).sum(axis=0)
-        return added
+    def retrieval(self, name: str, vectors: Vectors) -> Floats:
+        """(N, K) coordinates of one view, as its index holds them."""
+        return self.views[name].apply(vectors[name])
 
 
 def fit_model(
-    vectors: Vectors, classes: Sequence[str], sources: Sequence[str], made: NDArray[np.bool_]
+    vectors: Vectors, classes: Sequence[str], sources: Sequence[str], made: NDArray[np.bool_], *, retrieval: bool = True
 ) -> ScoringModel:
-    """Fit on pooled clips: view -> (N, D), with each clip's maker, source, and whether it was made or filmed."""
-    names = tuple(sorted(set(classes)))
-    views = {name: _fit_view(vectors[name], names, classes, sources, made) for name in VIEWS}
-    return ScoringModel(names, views)
+    """Fit on pooled clips: view -> (N, D), with each clip's maker, source, and whether it was made or filmed.
 
-
-def _fit_view(
-    vectors: NDArray[Any],
-    names: Sequence[str],
-    classes: Sequence[str],
-    sources: Sequence[str],
-    made: NDArray[np.bool_],
-) -> View:
-    normaliser = fit_normaliser(vectors, classes, sources, components=COMPONENTS)
-    direction, offset = _fisher(normaliser.standardise(vectors), made, source_weights(classes, sources))
-    rows = normaliser.apply(vectors)
-    labels = np.array(classes)
+    retrieval: False skips the normalisers of the views, which scores do not need.
+    """
+    joined = _join(vectors)
+    joint = fit_normaliser(joined, classes, sources, components=JOINT_COMPONENTS)
     weights = source_weights(classes, sources)
-    means = np.array([np.average(rows[labels == name], axis=0, weights=weights[labels == name]) for name in names])
-    pages = [len({s for c, s in zip(classes, sources, strict=True) if c == name}) for name in names]
-    return View(normaliser, direction, offset, means, np.array(pages, dtype=np.float64))
+    direction, offset = _fisher(joint.standardise(joined), classes, made, weights)
+    names, means = class_means(joint.apply(joined), classes, weights)
+    views = {
+        name: fit_normaliser(vectors[name], classes, sources, components=VIEW_COMPONENTS)
+        for name in (VIEWS if retrieval else ())
+    }
+    return ScoringModel(tuple(names), views, joint, direction, offset, means)
 
 
-def _fisher(rows: Floats, made: NDArray[np.bool_], weights: Floats) -> tuple[Floats, float]:
-    """Direction and offset of the shrunken linear discriminant; zeros when one side is empty."""
+def _fisher(rows: Floats, classes: Sequence[str], made: NDArray[np.bool_], weights: Floats) -> tuple[Floats, float]:
+    """Direction and offset of the discriminant; zeros when one side is empty.
+
+    The covariance is the one within makers, not within the two sides: makers differ from each other in ways that do not
+    tell made from filmed, but so few makers would not describe that spread.
+    """
     if not made.any() or made.all():
         return np.zeros(rows.shape[1]), 0.0
-    centres = np.stack([np.average(rows[side], axis=0, weights=weights[side]) for side in (~made, made)])
-    balanced = weights / np.where(made, weights[made].sum(), weights[~made].sum()) * len(rows) / 2
-    within = shrunk_covariance(rows - centres[made.astype(int)], balanced)
+    filmed, produced = (np.average(rows[side], axis=0, weights=weights[side]) for side in (~made, made))
+    within = within_covariance(rows, classes, weights)
     if float(np.trace(within)) <= 0:
         within = np.eye(rows.shape[1])
-    direction: Floats = linalg.solve(within, centres[1] - centres[0], assume_a="pos")
-    return direction, float(centres.mean(axis=0) @ direction)
+    direction: Floats = linalg.solve(within, produced - filmed, assume_a="pos")
+    return direction, float((produced + filmed) @ direction / 2)
+
+
+def _join(vectors: Vectors) -> Floats:
+    return np.hstack([np.asarray(vectors[name], dtype=np.float64) for name in VIEWS])
+
+
+def _unit(rows: Floats) -> Floats:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: Floats = rows / np.where(norms > 0, norms, 1.0)
+    return unit

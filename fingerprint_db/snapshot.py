@@ -15,7 +15,7 @@ from fingerprint_db.calibrate import LogisticCalibration
 from fingerprint_db.errors import SnapshotError
 from fingerprint_db.index import SignatureIndex
 from fingerprint_db.normalise import Normaliser
-from fingerprint_db.scoring import VIEWS, ScoringModel, View
+from fingerprint_db.scoring import VIEWS, ScoringModel
 from fingerprint_db.signature import arrays_from_bytes, arrays_to_bytes
 
 FORMAT = 1
@@ -66,7 +66,7 @@ class Gates:
 class Calibration:
     """How scores become likelihood ratios. buckets: own fits of quality buckets with enough data; else ``overall``.
 
-    temperature: factor on the class log likelihoods. overall is None without camera clips (or without made ones).
+    temperature: factor on the class cosines. overall is None without camera clips (or without made ones).
     """
 
     overall: LogisticCalibration | None
@@ -78,8 +78,8 @@ class Calibration:
 class Snapshot:
     """See the module. Build with fingerprint_db.build, read and write with from_files and to_files.
 
-    cohort: sorted llrs of camera clips whose source the scoring model had not seen. typical: sorted distances of clips
-    to their own class, likewise. rows: (S,) class number of each signature in the indexes. hdr: whether HDR camera
+    cohort: sorted llrs of camera clips whose source the scoring model had not seen. typical: sorted cosines of clips
+    with their own class, likewise. rows: (S,) class number of each signature in the indexes. hdr: whether HDR camera
     footage is among the cohort. measured: what the build's own cross-validation found.
     """
 
@@ -175,10 +175,11 @@ def _arrays(snapshot: Snapshot) -> dict[str, NDArray[Any]]:
         "typical": snapshot.typical,
         "rows": snapshot.rows,
     }
-    for name, view in snapshot.model.views.items() if snapshot.model else ():
-        arrays |= {f"{name}.{part}": getattr(view.normaliser, part) for part in Normaliser.__slots__}
-        arrays |= {f"{name}.direction": view.direction, f"{name}.offset": np.array(view.offset)}
-        arrays |= {f"{name}.means": view.means, f"{name}.precision": view.precision}
+    if snapshot.model is not None:
+        model = snapshot.model
+        for name, normaliser in {**model.views, "joint": model.joint}.items():
+            arrays |= {f"{name}.{part}": getattr(normaliser, part) for part in Normaliser.__slots__}
+        arrays |= {"direction": model.direction, "offset": np.array(model.offset), "means": model.means}
     fits = dict(snapshot.calibration.buckets)
     if snapshot.calibration.overall is not None:
         fits["overall"] = snapshot.calibration.overall
@@ -193,8 +194,14 @@ def _restore(manifest: dict[str, Any], files: dict[str, bytes]) -> Snapshot:
         classes = tuple(ClassEntry(**entry) for entry in manifest["classes"])
         model = None
         if manifest["fitted"]:
-            views = {name: _view(name, arrays) for name in VIEWS}
-            model = ScoringModel(tuple(entry.generator for entry in classes), views)
+            model = ScoringModel(
+                classes=tuple(entry.generator for entry in classes),
+                views={name: _normaliser(name, arrays) for name in VIEWS},
+                joint=_normaliser("joint", arrays),
+                direction=arrays["direction"],
+                offset=float(arrays["offset"]),
+                means=arrays["means"],
+            )
         return Snapshot(
             spec_id=manifest["spec"],
             notes=tuple(manifest["notes"]),
@@ -218,15 +225,8 @@ def _restore(manifest: dict[str, Any], files: dict[str, bytes]) -> Snapshot:
         raise SnapshotError("The snapshot's parts do not fit together; publish it again.") from error
 
 
-def _view(name: str, arrays: Mapping[str, NDArray[Any]]) -> View:
-    normaliser = Normaliser(**{part: arrays[f"{name}.{part}"] for part in Normaliser.__slots__})
-    return View(
-        normaliser=normaliser,
-        direction=arrays[f"{name}.direction"],
-        offset=float(arrays[f"{name}.offset"]),
-        means=arrays[f"{name}.means"],
-        precision=arrays[f"{name}.precision"],
-    )
+def _normaliser(name: str, arrays: Mapping[str, NDArray[Any]]) -> Normaliser:
+    return Normaliser(**{part: arrays[f"{name}.{part}"] for part in Normaliser.__slots__})
 
 
 def _fit(flat: NDArray[Any]) -> LogisticCalibration:

@@ -126,10 +126,11 @@ def _orbits(length: int, device: torch.device) -> tuple[Tensor, tuple[str, ...]]
 
 
 def _patterns(out: Numbers, luma: Tensor) -> None:
-    first = [luma[..., 1:] - luma[..., :-1], luma[..., 1:, :] - luma[..., :-1, :]]
-    second = [first[0][..., 1:] - first[0][..., :-1], first[1][..., 1:, :] - first[1][..., :-1, :]]
-    both = second[0][..., 2:, :] - 2 * second[0][..., 1:-1, :] + second[0][..., :-2, :]
-    for kind, (along_x, along_y) in {"first": first, "second": second, "square": (both, both)}.items():
+    across = luma[..., 1:] - luma[..., :-1]
+    down = luma[..., 1:, :] - luma[..., :-1, :]
+    second = across[..., 1:] - across[..., :-1]
+    square = second[..., 2:, :] - 2 * second[..., 1:-1, :] + second[..., :-2, :]
+    for kind, (along_x, along_y) in {"first": (across, down), "square": (square, square)}.items():
         names, counts = cooccurrence(along_x, along_y)
         out.add([f"pattern.{kind}.{n}" for n in names], torch.sqrt(counts))
 
@@ -153,7 +154,7 @@ def cooccurrence(along_x: Tensor, along_y: Tensor) -> tuple[tuple[str, ...], Ten
     return names, total / 2
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=3)
 def _angle_weights(h: int, w: int, device: torch.device) -> Tensor:
     """(bins, 15) weights of five directions (0 to 90 degrees, mirror images together) in three rings."""
     fy, fx = frequency_grid(h, w, device)

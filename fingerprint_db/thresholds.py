@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import special, stats
 
 from fingerprint_db.calibrate import conformal_p
 from fingerprint_db.normalise import Floats
@@ -15,7 +15,7 @@ from fingerprint_db.snapshot import ClassEntry, Gates
 from fingerprint_db.window import Quality
 
 TARGET_RIGHT = 0.85  # share of named clips whose name must be right in the rehearsal; camera clips named: none
-MIN_NAMED = 5  # fewer named clips than this prove no threshold
+PROVEN_RIGHT = 0.70  # 90 % lower bound that the same share must reach: seven of seven do, five of five do not
 MIN_CLIPS = 3  # of a maker, before a verdict may name it
 MIN_SOURCES = 2  # from one source alone a maker cannot be told from that source's encoder
 MIN_COHORT = 5  # camera clips, before anything is called made
@@ -29,26 +29,25 @@ TYPICALITY = 0.02
 class Rehearsal:
     """Out-of-source scores of the enrolled clips themselves, N clips and C classes.
 
-    detection: (N, V), nan where a fold lacked made or camera clips. log_likelihoods, distances: (N, C), -inf and inf
-    for a class that the fold had no clip of. truth: (N,) class numbers.
+    detection: (N, 1), nan where a fold lacked made or camera clips. cosines: (N, C), -inf for a class that the fold had
+    no clip of. truth: (N,) class numbers.
     """
 
     detection: Floats
-    log_likelihoods: Floats
-    distances: Floats
+    cosines: Floats
     truth: NDArray[np.int64]
 
     @property
-    def own_distance(self) -> Floats:
-        """Distances of clips to their own class, where the fold knew it."""
-        own = self.distances[np.arange(len(self.truth)), self.truth]
+    def own_cosine(self) -> Floats:
+        """Cosines of clips with their own class, where the fold knew it."""
+        own = self.cosines[np.arange(len(self.truth)), self.truth]
         return own[np.isfinite(own)]
 
     def closed_set(self) -> tuple[Floats, NDArray[np.int64]]:
-        """Log likelihoods (M, C) and class numbers (M,) of the clips whose class the fold knew, among others."""
-        own = self.log_likelihoods[np.arange(len(self.truth)), self.truth]
-        rows = np.isfinite(own) & (np.isfinite(self.log_likelihoods).sum(axis=1) > 1)
-        return self.log_likelihoods[rows], self.truth[rows]
+        """Cosines (M, C) and class numbers (M,) of the clips whose class the fold knew, among others."""
+        own = self.cosines[np.arange(len(self.truth)), self.truth]
+        rows = np.isfinite(own) & (np.isfinite(self.cosines).sum(axis=1) > 1)
+        return self.cosines[rows], self.truth[rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +64,9 @@ class Ranking:
     maker_margin: float
 
 
-def rank_groups(log_likelihoods: Floats, classes: Sequence[ClassEntry], temperature: float) -> Ranking:
-    """Rank (C,) class log likelihoods; classes at -inf are not in the running."""
-    scaled = temperature * log_likelihoods
+def rank_groups(cosines: Floats, classes: Sequence[ClassEntry], temperature: float) -> Ranking:
+    """Rank (C,) class cosines, made log likelihoods by ``temperature``; at -inf a class is not in the running."""
+    scaled = temperature * cosines
     members: dict[str, list[int]] = {}
     for i, entry in enumerate(classes):
         if np.isfinite(scaled[i]):
@@ -143,8 +142,8 @@ def choose_gates(
     floor = 1.0 / (1 + len(cohort))
     made_p = max(MADE_P, floor)
     p_values = _p_values(llr, camera & scored, cohort)
-    typical = conformal_p(rehearsal.distances, rehearsal.own_distance)
-    rankings = {i: rank_groups(rehearsal.log_likelihoods[i], classes, temperature) for i in np.flatnonzero(scored)}
+    typical = typicality(rehearsal.cosines, rehearsal.own_cosine)
+    rankings = {i: rank_groups(rehearsal.cosines[i], classes, temperature) for i in np.flatnonzero(scored)}
     rows, margins, right = [], [], []
     for i, ranking in rankings.items():
         entry = classes[ranking.maker]
@@ -184,6 +183,11 @@ def choose_gates(
     return Gates(made_p, MADE_LLR, named_p, TYPICALITY, family_margin, generator_margin), measured
 
 
+def typicality(cosines: Floats, own: Floats) -> Floats:
+    """Share of genuine clips (their ``own`` cosines) that lie no nearer to their class than this; never 0."""
+    return conformal_p(-cosines, -own)
+
+
 def may_name_group(entry: ClassEntry) -> bool:
     """Whether a verdict may name the group of this best-fitting maker."""
     return entry.grade in ("named", "family")
@@ -196,14 +200,20 @@ def _p_values(llr: Floats, cohort_rows: NDArray[np.bool_], cohort: Floats) -> Fl
     return values
 
 
+def lower_bound(hits: int, trials: int, confidence: float = 0.9) -> float:
+    """One-sided Clopper-Pearson lower bound of a share; 0 without hits."""
+    return float(stats.beta.ppf(1 - confidence, hits, trials - hits + 1)) if hits else 0.0
+
+
 def _least_margin(margins: Floats, right: NDArray[np.bool_], camera: NDArray[np.bool_]) -> float | None:
-    """The lowest threshold above which the target share is right, no camera clip lies, and enough clips remain."""
+    """The lowest threshold above which the target share is right, provably so, and no camera clip lies."""
     best = None
     for threshold in np.unique(margins)[::-1]:
         above = margins >= threshold
         if camera[above].any():
             break
-        if above.sum() >= MIN_NAMED and right[above].mean() >= TARGET_RIGHT:
+        hits, named = int(right[above].sum()), int(above.sum())
+        if hits >= TARGET_RIGHT * named and lower_bound(hits, named) >= PROVEN_RIGHT:
             best = float(threshold)
     if best is not None and best <= margins.min():
         return min(best, float(np.log(TARGET_RIGHT / (1 - TARGET_RIGHT))))  # no wrong name seen: the posterior decides

@@ -5,7 +5,7 @@ grid while content moves. Groups of numbers, by the first word of their names:
 
 comb        phase-coherent residual at the grid frequencies of strides 4, 8, 16, 32: strength against the neighbouring
             frequencies (needs no known phase), and signed parts relative to the frame's own grid
-hold        how much of the comb stays the same from frame to frame, and how it differs between picture types
+hold        how much of the comb stays the same from frame to frame
 cyclic      periodic variance and periodic predictability (resampling leaves both; so do codecs at 8 and 16)
 spectrum    shape of the residual's spectrum: rings, axes, peaks at 1/8, 1/4, 3/8 and 1/2 of the sampling rate
 acf         spatial correlation of the residual, of its temporal mean and of its temporal difference
@@ -18,6 +18,8 @@ Energy combs alone prove nothing: plain H.264 shows them too. They stand here so
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -42,7 +44,7 @@ from fingerprint_db.residual import (
 STRIDES = (4, 8, 16, 32)
 BASE = 32  # the longest stride: every comb is read from one fold on a BASE x BASE grid
 LAGS = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1), (2, 2), (0, 3), (3, 0), (0, 4), (4, 0), (0, 8), (8, 0))
-CHROMA_LAGS = LAGS[:8]
+NEAR_LAGS = LAGS[:8]
 
 
 def decoder_numbers(planes: Planes) -> Numbers:
@@ -53,8 +55,7 @@ def decoder_numbers(planes: Planes) -> Numbers:
         chroma = torch.zeros((2, *planes.fine_half.shape), device=luma.device)
     else:
         chroma = equalise(planes.fine_chroma)
-    _combs(out, "luma", luma, planes, BASE)
-    _chroma_combs(out, chroma, planes)
+    _combs(out, luma, planes)
     _hold(out, luma, planes)
     _cyclic(out, luma, planes)
     _spectra(out, luma, chroma)
@@ -95,24 +96,18 @@ def _harmonics(mean: Tensor, base: int, top: int, left: int) -> tuple[Tensor, Te
     return comb, around[..., ::ny, ::nx] / count
 
 
-def _stride_of(base: int) -> Tensor:
-    """(base,) the shortest stride out of base, base/2, ... whose comb contains harmonic k; 1 for k = 0."""
-    strides = torch.ones(base, dtype=torch.long)
-    for k in range(1, base):
-        low = k & -k
-        strides[k] = base // low
-    return strides
-
-
-def _class_masks(base: int, strides: tuple[int, ...], device: torch.device) -> dict[tuple[int, str], Tensor]:
-    """Which harmonics tell of a stride: along x (``h``), along y (``v``), or both (``d``)."""
-    s = _stride_of(base).to(device)
-    sy, sx = s[:, None], s[None, :]
+@lru_cache(maxsize=4)
+def _class_masks(device: torch.device) -> dict[tuple[int, str], Tensor]:
+    """Which harmonics of the BASE x BASE grid tell of a stride: along x (``h``), along y (``v``), or both (``d``)."""
+    strides = torch.ones(BASE, dtype=torch.long, device=device)
+    for k in range(1, BASE):
+        strides[k] = BASE // (k & -k)  # the shortest stride whose comb contains harmonic k
+    sy, sx = strides[:, None], strides[None, :]
     masks = {}
-    for stride in strides:
+    for stride in STRIDES:
         # Stride 4 owns 1/2 as well: no shorter stride is looked for.
-        own_x = (sx == stride) | ((stride == strides[0]) & (sx > 1) & (sx < stride))
-        own_y = (sy == stride) | ((stride == strides[0]) & (sy > 1) & (sy < stride))
+        own_x = (sx == stride) | ((stride == STRIDES[0]) & (sx > 1) & (sx < stride))
+        own_y = (sy == stride) | ((stride == STRIDES[0]) & (sy > 1) & (sy < stride))
         masks[stride, "h"] = own_x & (sy == 1)
         masks[stride, "v"] = own_y & (sx == 1)
         masks[stride, "d"] = (own_x & (sy > 1) & (sy <= stride)) | (own_y & (sx > 1) & (sx <= stride))
@@ -123,41 +118,19 @@ def _mean_of(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum(dim=(-2, -1)) / mask.sum()
 
 
-def _combs(out: Numbers, plane: str, residual: Tensor, planes: Planes, base: int) -> None:
-    comb, around = _harmonics(_on_grid(residual.mean(dim=0), base), base, planes.top, planes.left)
+def _combs(out: Numbers, residual: Tensor, planes: Planes) -> None:
+    comb, around = _harmonics(_on_grid(residual.mean(dim=0), BASE), BASE, planes.top, planes.left)
     floor = around + 1e-3 * residual.shape[-1] * residual.shape[-2]
     strength = (comb.real**2 + comb.imag**2) / floor
-    for (stride, axis), mask in _class_masks(base, STRIDES, residual.device).items():
-        out.add(f"comb.{plane}.strength.{stride}{axis}", torch.log(_mean_of(strength, mask) + 0.1))
+    for (stride, axis), mask in _class_masks(residual.device).items():
+        out.add(f"comb.luma.strength.{stride}{axis}", torch.log(_mean_of(strength, mask) + 0.1))
     # Soft limit: a single strong harmonic must not drown the rest.
     signed = comb / torch.sqrt(floor + comb.real**2 + comb.imag**2)
-    for k in (4, 8, 12):
-        out.add([f"comb.{plane}.h{k}of32.re", f"comb.{plane}.h{k}of32.im"], torch.view_as_real(signed[0, k]))
-        out.add([f"comb.{plane}.v{k}of32.re", f"comb.{plane}.v{k}of32.im"], torch.view_as_real(signed[k, 0]))
-    for k in (2, 6, 10, 14):
-        out.add([f"comb.{plane}.h{k}of32.re", f"comb.{plane}.h{k}of32.im"], torch.view_as_real(signed[0, k]))
-        out.add([f"comb.{plane}.v{k}of32.re", f"comb.{plane}.v{k}of32.im"], torch.view_as_real(signed[k, 0]))
+    for k in (4, 8, 12, 2, 6, 10, 14):  # of stride 8, then of stride 16
+        out.add([f"comb.luma.h{k}of32.re", f"comb.luma.h{k}of32.im"], torch.view_as_real(signed[0, k]))
+        out.add([f"comb.luma.v{k}of32.re", f"comb.luma.v{k}of32.im"], torch.view_as_real(signed[k, 0]))
     nyquist = torch.stack([signed[0, 16].real, signed[16, 0].real, signed[16, 16].real])
-    out.add([f"comb.{plane}.nyquist.{a}" for a in "hvd"], nyquist)
-    for ky, kx in ((8, 8), (8, 24), (8, 16), (16, 8), (4, 4), (4, 28)):
-        names = [f"comb.{plane}.d{ky}_{kx}of32.{p}" for p in ("re", "im")]
-        out.add(names, torch.view_as_real(signed[ky, kx]))
-
-
-def _chroma_combs(out: Numbers, chroma: Tensor, planes: Planes) -> None:
-    base = BASE // 2  # chroma is at half resolution: stride 32 of luma is 16 samples
-    comb, around = _harmonics(_on_grid(chroma.mean(dim=1), base), base, planes.top // 2, planes.left // 2)
-    floor = around + 1e-3 * chroma.shape[-1] * chroma.shape[-2]
-    strength = ((comb.real**2 + comb.imag**2) / floor).mean(dim=0)
-    for (stride, axis), mask in _class_masks(base, (4, 8, 16), chroma.device).items():
-        out.add(f"comb.chroma.strength.{2 * stride}{axis}", torch.log(_mean_of(strength, mask) + 0.1))
-    signed = comb / torch.sqrt(floor + comb.real**2 + comb.imag**2)
-    for i, plane in enumerate(("cb", "cr")):
-        for k in (4, 8):
-            parts = torch.stack(
-                [signed[i, 0, k].real, signed[i, 0, k].imag, signed[i, k, 0].real, signed[i, k, 0].imag]
-            )
-            out.add([f"comb.{plane}.{a}{k}of16.{p}" for a in "hv" for p in ("re", "im")], parts)
+    out.add([f"comb.luma.nyquist.{a}" for a in "hvd"], nyquist)
 
 
 def _fold(residual: Tensor, base: int, top: int, left: int) -> Tensor:
@@ -170,28 +143,14 @@ def _fold(residual: Tensor, base: int, top: int, left: int) -> Tensor:
 
 
 def _hold(out: Numbers, residual: Tensor, planes: Planes) -> None:
-    """Persistence |mean z|^2 / mean |z|^2 of each stride's harmonics; differences between picture types."""
+    """Persistence |mean z|^2 / mean |z|^2 of each stride's harmonics."""
     z = torch.fft.fft2(_fold(residual, BASE, planes.top, planes.left).to(torch.float64))
     power = z.real**2 + z.imag**2
     mean_power = power.mean(dim=0)
     of_mean = z.mean(dim=0).abs() ** 2
-    masks = _class_masks(BASE, STRIDES, residual.device)
+    masks = _class_masks(residual.device)
     for (stride, axis), mask in masks.items():
         out.add(f"hold.{stride}{axis}", _mean_of(of_mean, mask) / (_mean_of(mean_power, mask) + 1e-9))
-    types = planes.picture_types
-    pairs = {"i_rest": ("I", "PB"), "p_b": ("P", "B")}
-    for name, (first, second) in pairs.items():
-        names = [f"hold.{name}.{stride}{axis}" for stride in (4, 8, 16) for axis in "hv"]
-        a = [i for i, t in enumerate(types) if t in first]
-        b = [i for i, t in enumerate(types) if t in second]
-        if not a or not b:
-            out.zeros(names, residual.device)
-            continue
-        level = [
-            torch.stack([_mean_of(power[rows].mean(0), masks[s, x]) for s in (4, 8, 16) for x in "hv"])
-            for rows in (a, b)
-        ]
-        out.add(names, torch.log(level[0] + 1e-3) - torch.log(level[1] + 1e-3))
 
 
 def _cyclic(out: Numbers, residual: Tensor, planes: Planes) -> None:
@@ -268,14 +227,14 @@ def _autocorrelations(out: Numbers, luma: Tensor, chroma: Tensor) -> None:
     frames = luma[spread(luma.shape[0], 4)]
     out.add([f"acf.frame.{y}_{x}" for y, x in LAGS], autocorrelation(frames, LAGS))
     out.add([f"acf.mean.{y}_{x}" for y, x in LAGS], autocorrelation(luma.mean(dim=0), LAGS))
-    names = [f"acf.change.{y}_{x}" for y, x in LAGS]
+    names = [f"acf.change.{y}_{x}" for y, x in NEAR_LAGS]
     if luma.shape[0] > 1:
         later = spread(luma.shape[0] - 1, 4)
-        out.add(names, autocorrelation(luma[[i + 1 for i in later]] - luma[later], LAGS))
+        out.add(names, autocorrelation(luma[[i + 1 for i in later]] - luma[later], NEAR_LAGS))
     else:
         out.zeros(names, luma.device)
     some = chroma[:, spread(chroma.shape[1], 4)]
-    out.add([f"acf.chroma.{y}_{x}" for y, x in CHROMA_LAGS], autocorrelation(some, CHROMA_LAGS))
+    out.add([f"acf.chroma.{y}_{x}" for y, x in NEAR_LAGS], autocorrelation(some, NEAR_LAGS))
 
 
 def _cross(out: Numbers, half: Tensor, chroma: Tensor) -> None:

@@ -107,6 +107,10 @@ class VideoWorker:
         if fetched is not None and fetched.temporary:
             fetched.path.unlink(missing_ok=True)
 
+    def interrupt(self) -> None:
+        """Called from another thread when a run is given up: ends the decoding under way."""
+        self._sandbox.interrupt()
+
     def close(self) -> None:
         self._sandbox.close()
         for uri in list(self._fetched):

@@ -242,6 +242,19 @@ def edit_list(path: Path, source: Path, skipped: int = 5) -> Path:
     return path
 
 
+def cut_by_copying(source: Path, path: Path, packets: int) -> Path:
+    """The first ``packets`` coded frames of ``source``, copied: with B-frames, gaps are left before the end."""
+    with av.open(str(source)) as reader, av.open(str(path), "w") as writer:
+        stream = reader.streams.video[0]
+        copy = writer.add_stream_from_template(stream)
+        for number, packet in enumerate(reader.demux(stream)):
+            if number == packets or packet.dts is None:
+                break
+            packet.stream = copy
+            writer.mux(packet)
+    return path
+
+
 def size_change(path: Path, first: Path, second: Path) -> Path:
     """Two elementary or transport streams of different frame size, one after the other in one file."""
     path.write_bytes(first.read_bytes() + second.read_bytes())

@@ -86,12 +86,12 @@ class DecordDecoder:
     ) -> Iterator[FrameWindow | DecodeSummary | None]:
         look = yield from _look(request, sniffed)
         harvest, index = look.harvest, look.index
-        total = max(index.count, declared_frames(look.facts) - index.hidden) if harvest.causes else index.count
+        total = max(index.count, declared_frames(look.facts) - index.hidden) if harvest.causes else index.whole
         facts = measured_facts(look.facts, index)
         places = plan_bursts(total, index.keys, request.plan)
         harvest.unfit = harvest.unfit or too_short(total, request.plan)
         if not harvest.unfit:
-            present = [place for place in places if place.start < index.count]
+            present = [place for place in places if place.start < index.whole]
             if len(present) < len(places):
                 harvest.blame("the last part of the video is not in the file")
             by_seeking = facts.container in _SEEKABLE and index.closed and not index.hidden and not index.errors

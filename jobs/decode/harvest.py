@@ -115,7 +115,7 @@ class Harvest:
             if not self.delivered:
                 raise FailureKind.DAMAGED.error(f"No part of the video could be decoded: {causes}.")
             reason = f"{missing} of {planned} windows are missing: {causes}"
-        elif self._short and facts.frame_count >= self.plan.frames:
+        elif self._short:
             causes = "; ".join(self.causes) or "the decoder gave too few frames there"
             reason = f"{self._short} of {bursts} bursts are shorter than planned: {causes}"
         return DecodeSummary(self.final(facts), planned, self.delivered, reason)

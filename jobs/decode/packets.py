@@ -18,6 +18,7 @@ from jobs.decode.probe import FIRST_PACKETS, SEI_BYTES, encoder_marks
 
 HEARTBEAT_S = 0.5
 MAX_READ_ERRORS = 16  # consecutive; a demuxer that answers only errors is at its end
+_TAIL = 8  # intervals at the end in which a cut in coded order leaves gaps: the longest usual run of B-frames
 _UNEVEN_SHARE = 0.02  # of the intervals may be off (a dropped frame) before the rate is called variable
 
 
@@ -72,7 +73,7 @@ class PacketIndex:
 
     pts: (n,) int64 ascending presentation times of the frames, in units of ``base`` seconds; empty when untimed.
     keys: frame numbers, in presentation order, where decoding can begin. count: frames shown; hidden: frames that an
-    edit list hides. size: coded bytes.
+    edit list hides; whole: frames before the gaps that a cut in coded order left at the end. size: coded bytes.
     errors: packets that were unreadable or marked corrupt. uneven: shown at a varying
     rate. closed: no frame shown before a keyframe is coded after it. marks: the encoder's signature, if any.
     """
@@ -82,6 +83,7 @@ class PacketIndex:
     keys: tuple[int, ...]
     count: int
     hidden: int
+    whole: int
     size: int
     errors: int
     uneven: bool
@@ -127,15 +129,17 @@ def index_packets(container: InputContainer, stream: VideoStream) -> Generator[N
     else:
         pts = np.sort(np.asarray(known, np.int64))
         keys = sorted(int(key) for key in np.searchsorted(pts, np.asarray(known, np.int64)[keyed]))
+    whole = frames_before_cut(pts) if len(pts) else len(times)
     return PacketIndex(
         pts=pts,
         base=float(stream.time_base or 1),
         keys=tuple(keys),
         count=len(times),
         hidden=hidden,
+        whole=whole,
         size=size,
         errors=packets.errors + corrupt,
-        uneven=uneven_times(pts),
+        uneven=uneven_times(pts[:whole]),
         closed=len(pts) > 0 and list(keys) == keyed,
         marks=marks,
     )
@@ -149,3 +153,18 @@ def uneven_times(pts: NDArray[np.int64]) -> bool:
     typical = float(np.median(steps))
     off = np.abs(steps - typical) > max(1.5, 0.1 * typical)
     return bool(off.mean() > _UNEVEN_SHARE)
+
+
+def frames_before_cut(pts: NDArray[np.int64]) -> int:
+    """How many frames follow each other at the usual interval before the gaps that a cut left at the very end.
+
+    A stream copied up to some packet has lost the frames coded after it, though later ones are shown before them.
+    """
+    steps = np.diff(pts)
+    if len(steps) <= _TAIL:
+        return len(pts)
+    gaps = np.flatnonzero(steps[-_TAIL:] > 1.5 * np.median(steps) + 1.5)
+    if not len(gaps):
+        return len(pts)
+    whole = len(pts) - _TAIL + int(gaps[0])
+    return len(pts) if uneven_times(pts[:whole]) else whole

@@ -57,7 +57,9 @@ class Clock:
         last = min(place.limit, place.start + SEARCH_BURSTS * place.frames)
         if not self._index.timed:
             return last
-        return int(self._index.pts[last]) if last < self._index.count else int(self._index.pts[-1]) + 1
+        return (
+            int(self._index.pts[last]) if last < self._index.whole else int(self._index.pts[self._index.whole - 1]) + 1
+        )
 
     def key_before(self, place: BurstPlace) -> int | None:
         """The pts of the last keyframe not after a burst's start; None when decoding must begin with the stream."""
@@ -67,7 +69,7 @@ class Clock:
     def agrees(self, burst: Burst) -> bool:
         """Whether a burst holds exactly the frames that the index announced."""
         place = burst.place
-        expected = self._index.pts[place.start : min(place.start + place.frames, self._index.count)]
+        expected = self._index.pts[place.start : min(place.start + place.frames, self._index.whole)]
         return burst.pts == [int(pts) for pts in expected]
 
 

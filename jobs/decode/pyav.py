@@ -66,10 +66,10 @@ class PyAVDecoder:
         reader = Reader(request.path, sniffed)
         try:
             facts = declared_facts(request.path, reader.container, reader.stream)
-            if facts.duration_s > self._long_s or os.path.getsize(request.path) > self._long_bytes:
-                index = None
-            else:
-                index = yield from index_packets(reader.container, reader.stream)
+            long = facts.duration_s > self._long_s or os.path.getsize(request.path) > self._long_bytes
+            # Without a declared length there is nothing to aim seeks at: a raw stream is indexed whatever its size.
+            seekable = long and declared_frames(facts) > 0
+            index = None if seekable else (yield from index_packets(reader.container, reader.stream))
         finally:
             reader.close()
         if index is None:
@@ -87,9 +87,11 @@ def _short(
         raise FailureKind.DAMAGED.error("The file is damaged: it holds no readable frame.")
     if index.count == 1 and sniffed.foreign:
         raise not_a_video(sniffed)
-    total = max(index.count, declared_frames(facts) - index.hidden) if cut else index.count
+    total = max(index.count, declared_frames(facts) - index.hidden) if cut else index.whole
+    if index.whole < index.count:
+        harvest.note("cut in coded order: the last frames do not follow each other")
     places = plan_bursts(total, index.keys, harvest.plan)
-    present = [place for place in places if place.start < index.count]
+    present = [place for place in places if place.start < index.whole]
     if len(present) < len(places):
         harvest.blame("the last part of the video is not in the file")
     if index.errors:

@@ -95,10 +95,12 @@ def _upconv7(folder: str) -> Process:
 
     def process(frame: Rgb) -> Rgb:
         padded = np.pad(halve(frame), ((7, 7), (7, 7), (0, 0)), mode="reflect").astype(np.float32) / 255
+        planes = np.ascontiguousarray(padded.transpose(2, 0, 1))
         with net.create_extractor() as extractor:
-            extractor.input(source, ncnn.Mat(np.ascontiguousarray(padded.transpose(2, 0, 1))))
-            planes = np.array(extractor.extract(sink)[1])
-        return _to_8bit(planes)
+            # A Mat borrows the array's memory without holding on to it: ``planes`` has to outlive the extraction.
+            extractor.input(source, ncnn.Mat(planes))
+            out = np.array(extractor.extract(sink)[1])
+        return _to_8bit(out)
 
     return process
 
@@ -110,7 +112,8 @@ def _anime4k(model: str) -> Process:
         raise DemoPackageMissing("pyanime4k")
 
     def process(frame: Rgb) -> Rgb:
-        return np.asarray(processor(np.ascontiguousarray(halve(frame)), 2.0), dtype=np.uint8)
+        small = np.ascontiguousarray(halve(frame))
+        return np.array(processor(small, 2.0), dtype=np.uint8)  # a copy: the result may lie in the library's memory
 
     return process
 

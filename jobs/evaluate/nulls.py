@@ -133,5 +133,5 @@ class _Classifiers:
 
         if self.name == "hf_energy":
             # One number: trees would learn its noise, a Gaussian a class is stronger.
-            return LinearDiscriminantAnalysis(solver="lsqr", shrinkage=1e-3)
+            return LinearDiscriminantAnalysis()
         return ExtraTreesClassifier(self.trees, class_weight="balanced", random_state=self.seed, n_jobs=1)

@@ -52,9 +52,9 @@ def test_makers_that_are_no_different_from_camera_footage_are_never_named_and_co
 def test_every_rehearsal_score_comes_from_a_model_that_did_not_see_the_source(monkeypatch):
     seen = []
 
-    def spy(vectors, classes, sources, made):
+    def spy(vectors, classes, sources, made, **more):
         seen.append(set(sources))
-        return real(vectors, classes, sources, made)
+        return real(vectors, classes, sources, made, **more)
 
     import fingerprint_db.build as module
 

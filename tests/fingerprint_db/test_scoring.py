@@ -1,11 +1,11 @@
-"""Class scores and detection scores, against densities computed the long way."""
+"""Class scores and detection scores, against their definitions written out."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
 
+from fingerprint_db.normalise import source_weights, within_covariance
 from fingerprint_db.scoring import VIEWS, fit_model
 
 
@@ -19,49 +19,45 @@ def clips(seed=0, per_class=30, dim=6):
     return vectors, makers, sources, np.array([m != "camera" for m in makers])
 
 
-def test_the_class_likelihood_is_the_predictive_density_of_the_two_covariance_model():
+def test_a_class_score_is_the_cosine_in_the_whitened_space_of_the_joint_vector():
     vectors, makers, sources, made = clips()
     model = fit_model(vectors, makers, sources, made)
-    view = model.views["decoder"]
-    query = vectors["decoder"][:4]
-    coordinates = view.normaliser.apply(query)
-    for c in range(3):
-        for row in range(4):
-            # Observe the class's mean of `precision` unit-variance clips, then predict one more: the joint Gaussian
-            # of (observed mean, new clip) conditioned the textbook way, one coordinate after the other.
-            total = 0.0
-            for k, between in enumerate(view.normaliser.spread):
-                n = view.precision[c]
-                joint = np.array([[between + 1 / n, between], [between, between + 1]])
-                mean = joint[1, 0] / joint[0, 0] * view.means[c, k]
-                variance = joint[1, 1] - joint[1, 0] ** 2 / joint[0, 0]
-                total += stats.norm(mean, np.sqrt(variance)).logpdf(coordinates[row, k])
-            constant = 0.5 * len(view.normaliser.spread) * np.log(2 * np.pi)
-            assert view.log_likelihoods(query)[row, c] == pytest.approx(total + constant)
+    weights = source_weights(makers, sources)
+    rows = model.joint.standardise(np.hstack([vectors[view] for view in VIEWS]))
+    inverse = np.linalg.inv(within_covariance(rows, makers, weights))
+    labels = np.array(makers)
+    means = np.stack([rows[labels == n].T @ weights[labels == n] / weights[labels == n].sum() for n in model.classes])
+    centred = means - means.mean(axis=0)
+    query = rows[:5] - means.mean(axis=0)
+    # Only the plane of the class means tells classes apart: project on it under the metric of the inverse covariance.
+    plane = centred[:2].T
+    projector = plane @ np.linalg.inv(plane.T @ inverse @ plane) @ plane.T @ inverse
+    inside = query @ projector.T
+
+    def cosine(a, b):
+        return a @ inverse @ b / np.sqrt((a @ inverse @ a) * (b @ inverse @ b))
+
+    slow = [[cosine(q, m) for m in centred] for q in inside]
+    found = model.class_cosines({view: vectors[view][:5] for view in VIEWS})
+    assert np.allclose(found, slow, atol=1e-8)
 
 
-def test_the_views_likelihoods_are_added():
+def test_the_detection_direction_is_fishers():
     vectors, makers, sources, made = clips()
     model = fit_model(vectors, makers, sources, made)
-    parts = [model.views[view].log_likelihoods(vectors[view]) for view in VIEWS]
-    assert np.allclose(model.log_likelihoods(vectors), parts[0] + parts[1])
-
-
-def test_a_class_known_from_more_sources_is_known_more_exactly():
-    vectors, makers, sources, made = clips()
-    few = ["one-page" if maker == "wan" else source for maker, source in zip(makers, sources, strict=True)]
-    _, sure = fit_model(vectors, makers, sources, made).views["decoder"].predictive()
-    _, unsure = fit_model(vectors, makers, few, made).views["decoder"].predictive()
-    wan = 2
-    assert (unsure[wan] > sure[wan]).all()
+    weights = source_weights(makers, sources)
+    rows = model.joint.standardise(np.hstack([vectors[view] for view in VIEWS]))
+    sides = [np.average(rows[side], axis=0, weights=weights[side]) for side in (~made, made)]
+    expected = np.linalg.inv(within_covariance(rows, makers, weights)) @ (sides[1] - sides[0])
+    assert np.allclose(model.direction, expected)
+    assert model.offset == pytest.approx(expected @ (sides[0] + sides[1]) / 2)
 
 
 def test_detection_scores_of_made_clips_lie_above_those_of_camera_clips():
     vectors, makers, sources, made = clips(seed=1)
     scores = fit_model(vectors, makers, sources, made).detect(vectors)
-    assert scores.shape == (90, 2)
-    assert (scores[made].mean(axis=0) > 0).all()
-    assert (scores[~made].mean(axis=0) < 0).all()
+    assert scores.shape == (90, 1)
+    assert scores[made].mean() > 0 > scores[~made].mean()
 
 
 def test_without_camera_clips_the_detection_score_says_nothing():
@@ -74,12 +70,22 @@ def test_detection_is_balanced_when_made_clips_far_outnumber_camera_clips():
     vectors, makers, sources, made = clips(seed=2)
     keep = np.array([m != "camera" or i < 5 for i, m in enumerate(makers)])
     few = {view: rows[keep] for view, rows in vectors.items()}
-    thin = fit_model(
-        few,
-        [m for m, k in zip(makers, keep, strict=True) if k],
-        [s for s, k in zip(sources, keep, strict=True) if k],
-        made[keep],
-    )
-    scores = thin.detect(vectors)
+    chosen = np.flatnonzero(keep)
+    thin = fit_model(few, [makers[i] for i in chosen], [sources[i] for i in chosen], made[keep])
+    scores = thin.detect(vectors)[:, 0]
     assert (scores[~made] < 0).mean() > 0.6
     assert (scores[made] > 0).mean() > 0.6
+
+
+def test_scores_do_not_depend_on_whether_retrieval_was_asked_for():
+    vectors, makers, sources, made = clips()
+    full = fit_model(vectors, makers, sources, made)
+    lean = fit_model(vectors, makers, sources, made, retrieval=False)
+    assert lean.views == {}
+    assert np.array_equal(full.class_cosines(vectors), lean.class_cosines(vectors))
+
+
+def test_a_single_class_gives_finite_scores():
+    vectors, _, sources, made = clips()
+    model = fit_model(vectors, ["camera"] * 90, sources, np.zeros(90, dtype=bool))
+    assert np.isfinite(model.class_cosines(vectors)).all()

@@ -171,6 +171,19 @@ def test_a_transport_stream_cut_in_the_middle_of_a_gop_gives_its_whole_frames(tm
     assert_exact(windows, healthy)
 
 
+@pytest.mark.parametrize("packets", range(38, 44))
+def test_frames_with_gaps_between_them_at_a_cut_are_not_called_consecutive(
+    tmp_path: Path, zoo: Callable[[str], Path], packets: int
+) -> None:
+    path = footage.cut_by_copying(zoo("h264.mp4"), tmp_path / "copied.mp4", packets)
+    windows, summary = decode(path)
+    assert summary.coverage == 1.0
+    assert not summary.facts.variable_frame_rate
+    assert_exact(windows, reference(zoo("h264.mp4")))
+    for window in windows:
+        assert np.diff(window.times_s) == pytest.approx(0.04, abs=1e-6)
+
+
 def test_times_begin_at_zero_whatever_the_container_counts_from(zoo: Callable[[str], Path]) -> None:
     for name in ("h264.ts", "late.mp4", "mpeg2.mpg", "h264.mp4"):
         first = decode(zoo(name))[0][0]

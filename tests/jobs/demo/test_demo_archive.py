@@ -1,4 +1,4 @@
-"""The demo's archive, built small and for real: aligned twins, one codec for both, honest tables, the usual bad files."""
+"""The demo's archive, built small and for real: aligned twins, one codec for both, honest tables."""
 
 from __future__ import annotations
 
