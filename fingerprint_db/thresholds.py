@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from fingerprint_db.calibrate import conformal_p
 from fingerprint_db.normalise import Floats
@@ -71,7 +71,7 @@ def rank_groups(cosines: Floats, classes: Sequence[ClassEntry], temperature: flo
     for i, entry in enumerate(classes):
         if np.isfinite(scaled[i]):
             members.setdefault(entry.group, []).append(i)
-    totals = {group: float(special.logsumexp(scaled[rows])) for group, rows in members.items()}
+    totals = {group: float(np.logaddexp.reduce(scaled[rows])) for group, rows in members.items()}
     order = sorted(totals, key=lambda group: (-totals[group], group))
     best = order[0]
     margin = totals[best] - totals[order[1]] if len(order) > 1 else 0.0
@@ -202,7 +202,7 @@ def _p_values(llr: Floats, cohort_rows: NDArray[np.bool_], cohort: Floats) -> Fl
 
 def lower_bound(hits: int, trials: int, confidence: float = 0.9) -> float:
     """One-sided Clopper-Pearson lower bound of a share; 0 without hits."""
-    return float(stats.beta.ppf(1 - confidence, hits, trials - hits + 1)) if hits else 0.0
+    return float(special.betaincinv(hits, trials - hits + 1, 1 - confidence)) if hits else 0.0
 
 
 def _least_margin(margins: Floats, right: NDArray[np.bool_], camera: NDArray[np.bool_]) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from cluster.executor import Completion
@@ -12,8 +13,6 @@ from cluster.local import LocalExecutor
 from cluster.outcome import Done, Failure
 from cluster.sandbox import Limits, Sandbox
 from cluster.settings import ClusterSettings, default_workers
-from jobs.decode.service import decoder_version
-from jobs.decode.service import decoder_version
 from jobs.decode.thumbnail import Glance, Packaging
 from jobs.evaluate.cache import EvaluationCache
 from jobs.evaluate.chain import EvaluationChain, PrepareRequest
@@ -102,5 +101,5 @@ class _Preparer:
 
 def _key(clip: Clip, chain: EvaluationChain | None) -> str:
     """Names a clip's content, the chain, and the library that encodes."""
-    text = f"{clip.sha256}|{chain.name if chain else 'none'}|{PREPARE_VERSION}|{decoder_version('pyav')}"
+    text = f"{clip.sha256}|{chain.name if chain else 'none'}|{PREPARE_VERSION}|{metadata.version('av')}"
     return hashlib.sha256(text.encode()).hexdigest()

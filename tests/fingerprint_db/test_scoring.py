@@ -86,6 +86,6 @@ def test_scores_do_not_depend_on_whether_retrieval_was_asked_for():
 
 
 def test_a_single_class_gives_finite_scores():
-    vectors, _, sources, made = clips()
+    vectors, _, sources, _ = clips()
     model = fit_model(vectors, ["camera"] * 90, sources, np.zeros(90, dtype=bool))
     assert np.isfinite(model.class_cosines(vectors)).all()
