@@ -44,6 +44,7 @@ class Matcher:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
+        self._snapshot_id = snapshot.id
 
     def judge(self, windows: Sequence[WindowFingerprint], quality: Quality, *, spec_id: str) -> Verdict:
         """The verdict for one file's windows, in any order.
@@ -92,7 +93,7 @@ class Matcher:
             nearest=nearest,
             cues=median_cues(windows),
             spec=self._snapshot.spec_id,
-            snapshot=self._snapshot.id,
+            snapshot=self._snapshot_id,
         )
 
     def _without_windows(self, quality: Quality) -> Verdict:
@@ -103,7 +104,7 @@ class Matcher:
         else:
             why = "the video has too few frames"
         reason = f"No window could be fingerprinted: {why}."
-        spec, snapshot = self._snapshot.spec_id, self._snapshot.id
+        spec, snapshot = self._snapshot.spec_id, self._snapshot_id
         return Verdict(VerdictKind.INCONCLUSIVE, reason, None, None, None, None, None, (), (), {}, spec, snapshot)
 
     def _obstacle(self, quality: Quality) -> str:

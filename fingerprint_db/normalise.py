@@ -27,8 +27,9 @@ class Normaliser:
     """Raw vectors in, discriminant coordinates out, in which the within-class covariance is the identity.
 
     centre, scale: (D,) robust location and spread; a scale of 0 marks a constant dimension, which is dropped.
-    projection: (D, K). origin: (K,) mean of the class means, so that they scatter around 0. spread: (K,) variance of the class means along each coordinate, largest first: how much the
-    coordinate tells, in units of the within-class variance.
+    projection: (D, K). origin: (K,) mean of the class means, so that they scatter around 0.
+    spread: (K,) variance of the class means along each coordinate, largest first: how much the coordinate tells, in
+    units of the within-class variance.
     """
 
     centre: Floats

@@ -31,7 +31,8 @@ def upgrade(engine: Engine, *, folder: Path, version_table: str, what: str) -> N
     """Run a package's revisions up to the newest, in one transaction; safe when several processes start at once.
 
     folder: an Alembic script location. version_table: where its revision is kept; packages share a database, each with
-    its own. what: names the tables in the error. Raises SchemaError when a newer version of Makersmark wrote the schema.
+    its own. what: names the tables in the error.
+    Raises SchemaError when a newer version of Makersmark wrote the schema.
     """
     config = Config()
     config.set_main_option("script_location", str(folder))

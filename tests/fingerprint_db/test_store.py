@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from sqlalchemy import create_engine, text
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, select, text
 
 from fingerprint_db.errors import UnknownGeneratorError
 from fingerprint_db.migrations import migrate
+from fingerprint_db.models import VERSION_TABLE, Base, SignatureRow
 from fingerprint_db.store import ClassCount, SignatureStore
 from tests.fingerprint_db.signatures import SPEC, World
 
 
+OURS = {*Base.metadata.tables, VERSION_TABLE}
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def engine(request, tmp_path):
+    """A new SQLite file, or the database that MAKERSMARK_TEST_POSTGRES names, emptied of this package's tables."""
+    if request.param == "sqlite":
+        engine = create_engine(f"sqlite:///{tmp_path}/db.sqlite")
+    else:
+        if "MAKERSMARK_TEST_POSTGRES" not in os.environ:
+            pytest.skip("set MAKERSMARK_TEST_POSTGRES to the URL of a database that may be emptied")
+        engine = create_engine(os.environ["MAKERSMARK_TEST_POSTGRES"])
+        Base.metadata.drop_all(engine)
+        with engine.begin() as connection:
+            connection.execute(text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
+    yield engine
+    engine.dispose()
+
+
 @pytest.fixture
-def store(tmp_path):
-    engine = create_engine(f"sqlite:///{tmp_path}/db.sqlite")
+def store(engine):
     migrate(engine)
     store = SignatureStore(engine)
     store.register_generator("wan", name="Wan 2.1", family="wan-vae", origin="catalogue")
@@ -42,16 +64,17 @@ def test_enrolling_the_same_clip_twice_counts_once(store):
     assert store.counts(SPEC) == {"wan": ClassCount(clips=1, sources=1)}
 
 
-def test_the_time_of_enrolment_is_utc_and_survives_a_second_enrolment(tmp_path, store):
+def test_the_time_of_enrolment_is_utc_and_survives_a_second_enrolment(engine, store):
     record = World().record("wan", "page")
     store.add_signature(record)
-    query = text("SELECT enrolled_at FROM signature")
-    with store._engine.connect() as connection:
+    query = select(SignatureRow.enrolled_at)
+    with engine.connect() as connection:
         first = connection.execute(query).scalar_one()
     store.add_signature(record)
-    with store._engine.connect() as connection:
+    with engine.connect() as connection:
         assert connection.execute(query).scalar_one() == first
-    assert abs(datetime.fromisoformat(first).replace(tzinfo=UTC) - datetime.now(UTC)) < timedelta(minutes=5)
+    assert first.tzinfo is UTC
+    assert abs(first - datetime.now(UTC)) < timedelta(minutes=5)
 
 
 def test_the_same_clip_may_stand_under_two_generators_and_two_specs(store):
@@ -83,12 +106,24 @@ def test_registering_again_updates_the_facts_but_a_catalogue_entry_stays_one(sto
     assert (entry.name, entry.family, entry.origin, entry.kind) == ("Wan", "wan-vae", "catalogue", "generator")
 
 
+def test_the_migrated_schema_is_the_schema_of_the_models_on_this_database_too(engine, store):
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "version_table": VERSION_TABLE,
+                "include_name": lambda name, kind, _: kind != "table" or name in OURS,
+            },
+        )
+        assert compare_metadata(context, Base.metadata) == []
+
+
 def test_an_unknown_kind_is_refused(store):
     with pytest.raises(ValueError, match="camera, not 'animal'"):
         store.register_generator("x", name="X", kind="animal", origin="enrolled")
 
 
-def test_signatures_come_in_an_order_that_does_not_depend_on_when_they_were_enrolled(tmp_path, store):
+def test_signatures_come_in_an_order_that_does_not_depend_on_when_they_were_enrolled(store):
     records = World().records("wan", sources=2, clips=3)
     store.add_signatures(reversed(records))
     assert [record.key for record in store.signatures(SPEC)] == sorted(record.key for record in records)
