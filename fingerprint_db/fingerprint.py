@@ -1,7 +1,8 @@
 """From a window of pixels to its fingerprint: decoder vector, texture vector and cues.
 
 Deterministic: the same window gives the same bits on the same machine with the same number of threads and library
-versions. Another thread count or device changes the order of sums and so the last bits (tests bound it), never more.
+versions. Another thread count or device changes the order of sums and so the last bits (tests bound it on the CPU).
+One thread is fastest for windows of this size: workers call ``torch.set_num_threads(1)``.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ contrast    statistics of rich patches against poor ones
 
 Sources: multi-scale self-description after Nguyen et al. (2024); residual co-occurrence after Pevny et al., SPAM (2010)
 and Fridrich & Kodovsky, SRM (2012); rich against poor patches after Zhong et al., PatchCraft (2023); DCT statistics
-after Frank et al. (2020).
+after Frank et al. (2020). Triples of plain second differences were tried and left out: they added only noise.
 """
 
 from __future__ import annotations

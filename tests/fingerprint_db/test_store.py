@@ -18,7 +18,6 @@ from fingerprint_db.models import VERSION_TABLE, Base, SignatureRow
 from fingerprint_db.store import ClassCount, SignatureStore
 from tests.fingerprint_db.signatures import SPEC, World
 
-
 OURS = {*Base.metadata.tables, VERSION_TABLE}
 
 
