@@ -6,6 +6,10 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+import torch
+
+# As workers do: several test processes with a thread a core each would only wait for one another.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
