@@ -147,8 +147,6 @@ def upgrade() -> None:
         sa.Column("family", sa.String(length=100), nullable=True),
         sa.Column("generator", sa.String(length=100), nullable=True),
         sa.Column("llr", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["verdict_id"], ["verdict.id"], name="fk_segment_match_verdict_id", ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["verdict_id"], ["verdict.id"], name="fk_segment_match_verdict_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("verdict_id", "ordinal", name="pk_segment_match"),
     )
