@@ -18,6 +18,8 @@ class WindowPlan:
     """Which pixels of a video are looked at.
 
     bursts: places in time, spread evenly over the video, each starting at a keyframe where there is one near.
+    every_s / max_bursts: a longer video gets a burst at least every so many seconds, up to so many in all, so that a
+    generated scene in the middle of a film is not passed over.
     frames: consecutive frames in a burst. A video with fewer gives one short burst; see ``min_frames``.
     crops: square crops of a frame at fixed places, on the native pixel grid; a resize would destroy the trace.
     crop_px: side of a crop. Smaller frames give one crop of the whole frame (sides cut to a multiple of 16).
@@ -25,6 +27,8 @@ class WindowPlan:
     """
 
     bursts: int = 8
+    every_s: float = 10.0
+    max_bursts: int = 720
     frames: int = 16
     crops: int = 4
     crop_px: int = 256

@@ -27,7 +27,7 @@ from jobs.decode.passes import Clock
 from jobs.decode.plan import BurstPlace, CropPlace, plan_bursts, too_short
 from jobs.decode.probe import declared_facts, first_look
 from jobs.decode.protocol import DecodeRequest, DecoderName, DecodeSummary, VideoFacts
-from jobs.decode.pyav import declared_frames, measured_facts
+from jobs.decode.pyav import declared_frames, measured_facts, seconds_of
 from jobs.decode.reader import Reader
 from jobs.decode.sniff import Sniffed, missing_bytes
 from jobs.errors import FailureKind
@@ -88,7 +88,7 @@ class DecordDecoder:
         harvest, index = look.harvest, look.index
         total = max(index.count, declared_frames(look.facts) - index.hidden) if harvest.causes else index.whole
         facts = measured_facts(look.facts, index)
-        places = plan_bursts(total, index.keys, request.plan)
+        places = plan_bursts(total, index.keys, request.plan, seconds=seconds_of(total, facts))
         harvest.unfit = harvest.unfit or too_short(total, request.plan)
         if not harvest.unfit:
             present = [place for place in places if place.start < index.whole]

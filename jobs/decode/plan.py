@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,16 +51,20 @@ class CropPlace:
     width: int
 
 
-def plan_bursts(frame_count: int, keyframes: Sequence[int], plan: WindowPlan) -> tuple[BurstPlace, ...]:
+def plan_bursts(
+    frame_count: int, keyframes: Sequence[int], plan: WindowPlan, *, seconds: float = 0.0
+) -> tuple[BurstPlace, ...]:
     """Spread bursts evenly over a video, one to each equal stretch, at the keyframe nearest the middle where one is.
 
     frame_count: frames in presentation order. keyframes: ascending frame numbers at which decoding can begin.
+    seconds: length of the video, which decides how many bursts it gets; 0 when unknown.
     A burst never leaves its own stretch, so no two overlap. A video shorter than a burst gives one burst of what
     there is; no frames give none.
     """
     if frame_count <= 0:
         return ()
-    count = max(1, min(plan.bursts, frame_count // plan.frames))
+    wanted = min(max(plan.bursts, math.ceil(seconds / plan.every_s)), plan.max_bursts)
+    count = max(1, min(wanted, frame_count // plan.frames))
     length = min(plan.frames, frame_count)
     places = []
     for number in range(count):

@@ -90,7 +90,8 @@ def _short(
     total = max(index.count, declared_frames(facts) - index.hidden) if cut else index.whole
     if index.whole < index.count:
         harvest.note("cut in coded order: the last frames do not follow each other")
-    places = plan_bursts(total, index.keys, harvest.plan)
+    measured = measured_facts(facts, index)
+    places = plan_bursts(total, index.keys, harvest.plan, seconds=seconds_of(total, measured))
     present = [place for place in places if place.start < index.whole]
     if len(present) < len(places):
         harvest.blame("the last part of the video is not in the file")
@@ -114,7 +115,7 @@ def _short(
             reader.close()
     if reason := too_short(total, harvest.plan):
         harvest.unfit = harvest.unfit or reason
-    return measured_facts(facts, index), len(places)
+    return measured, len(places)
 
 
 def _long(
@@ -127,7 +128,7 @@ def _long(
     places: Sequence[BurstPlace] = ()
     try:
         ruler = ruler_for(reader, fps)
-        places = plan_bursts(total, known_keyframes(reader, ruler), harvest.plan)
+        places = plan_bursts(total, known_keyframes(reader, ruler), harvest.plan, seconds=total / fps)
         done = yield from seek_pass(harvest, reader, ruler, places)
     finally:
         harvest.take_stock(reader)
@@ -141,6 +142,11 @@ def _long(
             harvest.take_stock(reader)
             reader.close()
     return facts, len(places)
+
+
+def seconds_of(frames: int, facts: VideoFacts) -> float:
+    """How long so many frames of this video last; what it lasts by its own account when its rate is unknown."""
+    return frames / facts.fps if facts.fps > 0 else facts.duration_s
 
 
 def declared_frames(facts: VideoFacts) -> int:

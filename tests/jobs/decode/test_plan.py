@@ -39,6 +39,11 @@ def test_as_many_bursts_as_fit_are_taken_and_only_a_short_video_gives_a_short_on
     assert {place.frames for place in places} == {min(plan.frames, count)}
 
 
+@pytest.mark.parametrize(("seconds", "bursts"), [(0, 8), (20, 8), (80, 8), (81, 9), (3600, 360), (86400, 720)])
+def test_a_long_video_gets_a_burst_every_ten_seconds_up_to_the_limit(seconds: float, bursts: int) -> None:
+    assert len(plan_bursts(round(seconds * 25) or 500, (), PLAN, seconds=seconds)) == bursts
+
+
 @given(count=st.integers(200, 5000), plan=plans)
 def test_bursts_are_spread_evenly_over_the_whole_video(count: int, plan: WindowPlan) -> None:
     places = plan_bursts(count, (), plan)
