@@ -1,0 +1,130 @@
+"""Verbs about what is known and how well: enroll, generators, evaluate, bench."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from jobs import show
+from jobs.cli.options import AsJson, Db, Home, Workers, name_failures, progress_console, settings_of
+from jobs.errors import BadUsageError
+
+app = typer.Typer()
+
+
+@app.command()
+def enroll(
+    context: typer.Context,
+    generator: Annotated[str | None, typer.Argument(help="Name or slug; `camera` for camera footage.")] = None,
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE...", help="Clips it is known to have made.")
+    ] = None,
+    home: Home = None,
+    db: Db = None,
+    workers: Workers = None,
+    source: Annotated[
+        str | None, typer.Option("--source", help="Page, repository or camera; default: each file's folder.")
+    ] = None,
+    family: Annotated[
+        str | None, typer.Option("--family", help="Decoder family of a generator new to the catalogue.")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--kind", metavar="generator|processor|camera", help="What it is, when new.")
+    ] = "generator",
+    manifest: Annotated[
+        Path | None,
+        typer.Option("--manifest", metavar="CSV", help="Enroll every row: path, label, generator, source."),
+    ] = None,
+) -> None:
+    """Add signatures from clips whose maker is known, and publish the snapshot that knows them.
+
+    `makersmark enroll hunyuanvideo clips/*.mp4` · `makersmark enroll camera footage/*.mp4` ·
+    `makersmark enroll --manifest labelled.csv`
+    """
+    from jobs.enroll import clips_of_files, clips_of_manifest
+    from jobs.enroll import enroll as run
+    from jobs.home import Home as OpenHome
+
+    if (manifest is None) == (generator is None or not files):
+        raise BadUsageError("give a generator and its files, or --manifest, and not both")
+    opened = OpenHome(settings_of(context, home=home, db=db, workers=workers))
+    if manifest is not None:
+        clips = clips_of_manifest(opened, manifest)
+    else:
+        clips = clips_of_files(opened, generator or "", files or [], source=source, family=family, kind=kind)
+    summary = run(opened, clips, console=progress_console())
+    show.enroll_summary(Console(), summary)
+    name_failures(summary.unusable)
+
+
+@app.command()
+def generators(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="Show one in full, with the sources of its facts.")] = None,
+    home: Home = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """The generators and processors of the catalogue, and how many signatures of each are enrolled."""
+    from jobs.generators import describe_generator, list_generators
+
+    settings = settings_of(context, home=home, db=db)
+    if name is not None:
+        show.facts(Console(), describe_generator(name), as_json=as_json)
+    else:
+        show.generator_table(Console(), list_generators(settings), as_json=as_json)
+
+
+@app.command()
+def evaluate(
+    context: typer.Context,
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST.csv", help="path,label,generator,decoder_family,source")
+    ],
+    home: Home = None,
+    db: Db = None,
+    workers: Workers = None,
+    protocol: Annotated[
+        str, typer.Option("--protocol", metavar="auto|leave-one-source-out|snapshot", help="What judges the clips.")
+    ] = "auto",
+    chain: Annotated[
+        str, typer.Option("--chain", metavar="x264-crf23|none|...", help="One re-encoding for every clip alike.")
+    ] = "x264-crf23",
+    cache: Annotated[
+        Path | None, typer.Option("--cache", metavar="DIR", help="Keep re-encoded clips here; default: in the home.")
+    ] = None,
+    as_json: AsJson = False,
+    markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Also write a page.")] = None,
+) -> None:
+    """Accuracy of the whole path on labelled clips, split by source, with the nulls beside it."""
+    from jobs.evaluation import run_evaluation
+
+    settings = settings_of(context, home=home, db=db, workers=workers)
+    report = run_evaluation(manifest, settings, protocol=protocol, chain=chain, cache=cache, console=progress_console())
+    if markdown is not None:
+        markdown.write_text(report.to_markdown(), encoding="utf-8")
+    if as_json:
+        print(json.dumps(report.to_json()))
+    else:
+        report.print(Console())
+    unreadable = [left for left in report.left_out if left.kind not in ("duplicate", "contradictory", "enrolled")]
+    name_failures({left.name: f"{left.kind}: {left.message}" for left in unreadable})
+
+
+@app.command()
+def bench(
+    context: typer.Context,
+    files: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="Default: a clip made here.")] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Paired repetitions.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Measure decoding and fingerprinting on this machine: medians, and ratios of what was paired in one run."""
+    from jobs.bench import measure
+
+    show.bench(
+        Console(), measure(files or [], settings_of(context), rounds=rounds, console=progress_console()), as_json
+    )
