@@ -12,7 +12,7 @@ from rich.console import Console
 
 from cluster.outcome import Failure
 from jobs.errors import BadUsageError
-from jobs.settings import Settings
+from jobs.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from jobs.home import Home as OpenHome
