@@ -12,6 +12,7 @@ import numpy as np
 
 from fingerprint_db.errors import PackError
 from fingerprint_db.signature import SignatureRecord, arrays_from_bytes, arrays_to_bytes
+from fingerprint_db.snapshot import Snapshot
 from fingerprint_db.window import Quality
 
 FORMAT = 1
@@ -77,6 +78,18 @@ def read_pack(data: bytes) -> Pack:
         return Pack(header["name"], header["spec"], header["tool"], tuple(_records(header, arrays)))
     except (ValueError, KeyError, TypeError) as error:
         raise PackError("This signature pack is damaged; fetch or write it again.") from error
+
+
+def load_starter_snapshot(spec_id: str) -> Snapshot | None:
+    """The snapshot that was built from the starter's signatures when it was made; None when none fits this spec.
+
+    Shipped beside the signatures so that a first scan does not have to build it.
+    """
+    folder = resources.files("fingerprint_db") / "starter" / "snapshot"
+    if not folder.is_dir():
+        return None
+    snapshot = Snapshot.from_files({entry.name: entry.read_bytes() for entry in folder.iterdir()})
+    return snapshot if snapshot.spec_id == spec_id else None
 
 
 def load_starter(spec_id: str) -> list[SignatureRecord]:

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 from fingerprint_db.build import build_snapshot
 from fingerprint_db.catalogue import load_catalogue
-from fingerprint_db.pack import load_starter
+from fingerprint_db.pack import load_starter, load_starter_snapshot
 from fingerprint_db.signature import SignatureRecord
 from fingerprint_db.snapshot import Snapshot
 from fingerprint_db.spec import FingerprintSpec
-from fingerprint_db.store import SignatureStore
+from fingerprint_db.store import ClassCount, SignatureStore
 from jobs.home import Home
 
 CAMERA = "camera"
+EMPTY = "no signature is enrolled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,8 @@ def catalogue_known() -> Known:
 
 
 def starter_snapshot(spec: FingerprintSpec) -> Snapshot:
-    """A snapshot of the signatures that ship with the package; empty when none fit this spec."""
-    return build(load_starter(spec.id), spec, catalogue_known(), notes="starter pack")
+    """The snapshot that ships with the package; an empty one when it was made under another spec."""
+    return load_starter_snapshot(spec.id) or build([], spec, catalogue_known(), notes=EMPTY)
 
 
 def build(records: list[SignatureRecord], spec: FingerprintSpec, known: Known, *, notes: str) -> Snapshot:
@@ -51,7 +52,18 @@ def current_snapshot(home: Home, spec: FingerprintSpec) -> Snapshot:
     if entry is not None:
         return home.load_snapshot(entry.id)
     seed_starter(home.store, spec)
+    shipped = load_starter_snapshot(spec.id)
+    if shipped is not None and home.store.counts(spec.id) == starter_counts(spec):
+        return put(home, shipped, spec, notes="starter pack")
     return publish(home, spec, notes="first snapshot of this home")
+
+
+def starter_counts(spec: FingerprintSpec) -> dict[str, ClassCount]:
+    """Clips and sources of every generator in the starter, as the store counts them."""
+    sources: dict[str, list[str]] = {}
+    for record in load_starter(spec.id):
+        sources.setdefault(record.generator, []).append(record.source)
+    return {slug: ClassCount(len(found), len(set(found))) for slug, found in sorted(sources.items())}
 
 
 def seed_starter(store: SignatureStore, spec: FingerprintSpec) -> None:
@@ -75,7 +87,11 @@ def publish(home: Home, spec: FingerprintSpec, *, notes: str) -> Snapshot:
     """Build from every signature of the home, write the files, then publish in one transaction."""
     entries = home.store.generators()
     known = Known({e.slug: e.family for e in entries}, {e.slug: e.kind for e in entries})
-    snapshot = build(home.store.signatures(spec.id), spec, known, notes=notes)
+    return put(home, build(home.store.signatures(spec.id), spec, known, notes=notes), spec, notes=notes)
+
+
+def put(home: Home, snapshot: Snapshot, spec: FingerprintSpec, *, notes: str) -> Snapshot:
+    """Write a snapshot's files, then make it the home's current one."""
     home.save_snapshot(snapshot)
     counts = {slug: {"clips": c.clips, "sources": c.sources} for slug, c in home.store.counts(spec.id).items()}
     home.store.publish_snapshot(snapshot.id, spec_id=spec.id, counts=counts, notes=notes)

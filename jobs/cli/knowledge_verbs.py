@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from jobs import show
-from jobs.cli.options import AsJson, Db, Home, Workers, name_failures, progress_console, settings_of
+from jobs.cli.options import AsJson, Db, Home, Workers, name_failures, open_home, progress_console, settings_of
 from jobs.errors import BadUsageError
 
 app = typer.Typer()
@@ -59,6 +59,31 @@ def enroll(
     summary = run(opened, clips, console=progress_console())
     show.enroll_summary(Console(), summary)
     name_failures(summary.unusable)
+
+
+@app.command()
+def pack(
+    context: typer.Context,
+    target: Annotated[
+        Path, typer.Argument(metavar="FOLDER|FILE.npz", help="Where to write; with --load, what to read.")
+    ],
+    name: Annotated[str, typer.Option("--name", help="Becomes the origin of the signatures.")] = "pack",
+    load: Annotated[bool, typer.Option("--load", help="Add the pack's signatures to this home and publish.")] = False,
+    home: Home = None,
+    db: Db = None,
+) -> None:
+    """Write the home's signatures and snapshot as files that can travel, or load such a pack: vectors, no pixels."""
+    from jobs.home import Home as OpenHome
+    from jobs.packs import export_pack, import_pack
+
+    if load:
+        summary = import_pack(OpenHome(settings_of(context, home=home, db=db)), target)
+    else:
+        summary = export_pack(open_home(context, home, db), target, name=name)
+    total, makers = sum(summary.clips.values()), len(summary.clips)
+    done = "read" if load else "written"
+    size = f"{summary.bytes / 1e6:.1f} MB, snapshot {summary.snapshot.id[:16]}"
+    Console().print(f"{total} signatures of {makers} makers {done}, {size}", highlight=False)
 
 
 @app.command()

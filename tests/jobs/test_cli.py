@@ -227,3 +227,22 @@ def test_every_verb_has_help(run: Run, verb: list[str]) -> None:
     said = run(*verb, "--help")
     assert said.code == 0
     assert "Usage" in said.out
+
+
+def test_a_pack_carries_signatures_to_another_home_and_gives_the_same_snapshot(run: Run, tmp_path: Path) -> None:
+    for number in range(3):
+        folder = tmp_path / "made" / f"page{number}"
+        folder.mkdir(parents=True)
+        make_video(folder / "a.mp4", seed=20 + number)
+    assert run("enroll", "camera", str(tmp_path / "made"), "--home", "one").code == 0
+    said = run("pack", "packed", "--name", "mine", "--home", "one")
+    assert said.code == 0, said.err
+    provenance = json.loads((tmp_path / "packed" / "mine.json").read_text())
+    assert provenance["generators"]["camera"]["sources"][-3:] == ["page0", "page1", "page2"]
+    loaded = run("pack", "packed/mine.npz", "--load", "--home", "two")
+    assert loaded.code == 0, loaded.err
+    assert provenance["snapshot"][:16] in loaded.out
+    (tmp_path / "packed" / "mine.npz").write_bytes(b"no pack")
+    damaged = run("pack", "packed/mine.npz", "--load", "--home", "two")
+    assert (damaged.code, "damaged" in damaged.err) == (3, True)
+    assert run("pack", "elsewhere", "--home", "absent").code == 2
