@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fingerprint_db.catalogue import GeneratorRow, SignatureCounts, describe, generator_rows, load_catalogue
+from fingerprint_db.store import ClassCount
 from jobs.home import Home
 from jobs.scan import current_spec
 from jobs.settings import Settings
-from jobs.snapshots import CAMERA, seed_starter
+from jobs.snapshots import CAMERA, seed_starter, starter_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +26,16 @@ class EnrolledOnly:
 
 
 def list_generators(settings: Settings) -> tuple[list[GeneratorRow], list[EnrolledOnly]]:
-    """Catalogue rows with the counts of the home's signatures, and the home's own additions."""
-    catalogue = load_catalogue()
+    """Catalogue rows with counts of signatures (the home's, or the starter's where there is none), and additions."""
+    catalogue, spec = load_catalogue(), current_spec(settings)
     if not Home.exists(settings):
-        return generator_rows(catalogue, {}), []
+        shipped = starter_counts(spec)
+        return generator_rows(catalogue, _counts(shipped)), _camera(shipped.get(CAMERA))
     home = Home(settings)
     try:
-        spec = current_spec(settings)
         seed_starter(home.store, spec)
         counts = home.store.counts(spec.id)
-        rows = generator_rows(
-            catalogue,
-            {slug: SignatureCounts(c.clips, c.sources) for slug, c in counts.items() if slug in catalogue.generators},
-        )
+        rows = generator_rows(catalogue, _counts(counts))
         own = [
             EnrolledOnly(e.slug, e.name, e.kind, e.family, counts[e.slug].clips, counts[e.slug].sources)
             for e in home.store.generators()
@@ -45,6 +44,15 @@ def list_generators(settings: Settings) -> tuple[list[GeneratorRow], list[Enroll
         return rows, own
     finally:
         home.close()
+
+
+def _counts(counts: Mapping[str, ClassCount]) -> dict[str, SignatureCounts]:
+    known = load_catalogue().generators
+    return {slug: SignatureCounts(c.clips, c.sources) for slug, c in counts.items() if slug in known}
+
+
+def _camera(count: ClassCount | None) -> list[EnrolledOnly]:
+    return [EnrolledOnly(CAMERA, "camera footage", "camera", None, count.clips, count.sources)] if count else []
 
 
 def describe_generator(name: str) -> list[tuple[str, str]]:
