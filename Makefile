@@ -14,8 +14,8 @@ $(STAMP): pyproject.toml constraints.txt jobs/demo/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Makersmark needs Python 3.11 or newer; this is $$($(PYTHON) --version). Set PYTHON=python3.11, or install it: apt-get install python3.11 python3.11-venv"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing; install it: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	PIP_CONSTRAINT= $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r jobs/demo/requirements.txt
+	PIP_CONSTRAINT= $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -qq --disable-pip-version-check --no-deps -r jobs/demo/requirements.txt
 	@touch $@
 
 demo: setup ## make a demo archive, enroll, sweep it twice, print who made what
