@@ -39,7 +39,15 @@ typecheck: setup ## mypy --strict
 bench: setup ## measure decoding and fingerprinting on this machine, as ratios
 	$(BIN)/makersmark bench
 
+STARTER := fingerprint_db/starter
+starter: setup ## make the starter pack anew from labelled clips: make starter CLIPS=folder/manifest.csv
+	@test -n "$(CLIPS)" || { echo "name the labelled clips: make starter CLIPS=folder/manifest.csv"; exit 2; }
+	rm -rf starter-home && mkdir -p starter-home $(STARTER) && rm -rf $(STARTER)/*
+	-$(BIN)/makersmark --home starter-home enroll --manifest $(CLIPS)
+	-$(BIN)/makersmark --home starter-home enroll --manifest $(CLIPS) --chain x264-crf23
+	$(BIN)/makersmark --home starter-home pack $(STARTER) --name starter
+
 clean: ## remove .venv, caches and the demo
 	rm -rf $(VENV) demo-run .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
-.PHONY: help setup demo test lint format typecheck bench clean
+.PHONY: help setup demo test lint format typecheck bench starter clean

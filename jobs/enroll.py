@@ -19,7 +19,10 @@ from fingerprint_db.snapshot import Snapshot
 from fingerprint_db.store import GeneratorKind
 from jobs.archive import Listed, canonical_uri, is_local, list_archive, local_path
 from jobs.errors import BadUsageError
+from jobs.evaluate.cache import EvaluationCache
+from jobs.evaluate.chain import parse_chain
 from jobs.evaluate.manifest import Label, ManifestError, load_manifest
+from jobs.evaluate.prepare import prepare
 from jobs.home import Home
 from jobs.progress import Meter
 from jobs.scan import FileFingerprint, current_spec, fingerprint_files
@@ -104,12 +107,24 @@ def clips_of_files(
     return [Clip(uri, slug, source or default_source(uri)) for uri in uris]
 
 
-def clips_of_manifest(home: Home, manifest: Path) -> list[Clip]:
-    """Clips of a labelled CSV (see jobs.evaluate.manifest): generators, processors and camera footage alike."""
+def clips_of_manifest(home: Home, manifest: Path, *, chain: str, cache: Path) -> tuple[list[Clip], dict[str, Failure]]:
+    """Clips of a labelled CSV (see jobs.evaluate.manifest): generators, processors and camera footage alike.
+
+    chain: ``none`` takes the files as they are; a codec chain such as ``x264-crf23`` takes copies that went through it,
+    made below ``cache``, which must live until they are enrolled. Returns the clips, and what could not be prepared.
+    """
     try:
-        labelled = load_manifest(manifest).clips
-    except ManifestError as error:
+        labelled, codec = load_manifest(manifest).clips, parse_chain(chain)
+    except (ManifestError, ValueError) as error:
         raise BadUsageError(str(error)) from error
+    paths = {clip.name: clip.path for clip in labelled}
+    failed: dict[str, Failure] = {}
+    if codec is not None:
+        for clip, ready in prepare(labelled, codec, EvaluationCache(cache), home.settings):
+            if isinstance(ready, Failure):
+                failed[clip.name] = ready
+            else:
+                paths[clip.name] = ready.path
     slugs: dict[str, str] = {}
     clips = []
     for clip in labelled:
@@ -120,8 +135,9 @@ def clips_of_manifest(home: Home, manifest: Path) -> list[Clip]:
         if name not in slugs:
             family = None if name in load_catalogue().generators else clip.family
             slugs[name] = register(home, name, family=family, kind=kind)
-        clips.append(Clip(str(clip.path), slugs[name], clip.source))
-    return clips
+        if clip.name not in failed:
+            clips.append(Clip(str(paths[clip.name]), slugs[name], clip.source))
+    return clips, failed
 
 
 def expand(files: Iterable[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,12 @@ def enroll(
         Path | None,
         typer.Option("--manifest", metavar="CSV", help="Enroll every row: path, label, generator, source."),
     ] = None,
+    chain: Annotated[
+        str, typer.Option("--chain", metavar="none|x264-crf23|...", help="With --manifest: enroll re-encoded copies.")
+    ] = "none",
+    cache: Annotated[
+        Path | None, typer.Option("--cache", metavar="DIR", help="Keep those copies here, as evaluate does.")
+    ] = None,
 ) -> None:
     """Add signatures from clips whose maker is known, and publish the snapshot that knows them.
 
@@ -52,11 +59,16 @@ def enroll(
     if (manifest is None) == (generator is None or not files):
         raise BadUsageError("give a generator and its files, or --manifest, and not both")
     opened = OpenHome(settings_of(context, home=home, db=db, workers=workers))
-    if manifest is not None:
-        clips = clips_of_manifest(opened, manifest)
-    else:
-        clips = clips_of_files(opened, generator or "", files or [], source=source, family=family, kind=kind)
-    summary = run(opened, clips, console=progress_console())
+    with tempfile.TemporaryDirectory(prefix="makersmark-enroll-") as passing:
+        if manifest is not None:
+            clips, failed = clips_of_manifest(opened, manifest, chain=chain, cache=cache or Path(passing))
+        else:
+            clips, failed = (
+                clips_of_files(opened, generator or "", files or [], source=source, family=family, kind=kind),
+                {},
+            )
+        summary = run(opened, clips, console=progress_console())
+    summary.unusable |= failed
     show.enroll_summary(Console(), summary)
     name_failures(summary.unusable)
 
