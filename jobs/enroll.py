@@ -30,6 +30,8 @@ from jobs.snapshots import CAMERA, publish, seed_starter
 
 KINDS: tuple[GeneratorKind, ...] = get_args(GeneratorKind)
 FEW_CLIPS = 3
+# Its 256 colours are a stronger trace than any decoder's.
+POSTERISED = "a GIF is posterised, so no signature is made of it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,9 @@ def clips_of_files(
     return [Clip(uri, slug, source or default_source(uri)) for uri in uris]
 
 
-def clips_of_manifest(home: Home, manifest: Path, *, chain: str, cache: Path) -> tuple[list[Clip], dict[str, Failure]]:
+def clips_of_manifest(
+    home: Home, manifest: Path, *, chain: str, cache: Path
+) -> tuple[list[Clip], dict[str, Failure | str]]:
     """Clips of a labelled CSV (see jobs.evaluate.manifest): generators, processors and camera footage alike.
 
     chain: ``none`` takes the files as they are; a codec chain such as ``x264-crf23`` takes copies that went through it,
@@ -118,8 +122,10 @@ def clips_of_manifest(home: Home, manifest: Path, *, chain: str, cache: Path) ->
     except (ManifestError, ValueError) as error:
         raise BadUsageError(str(error)) from error
     paths = {clip.name: clip.path for clip in labelled}
-    failed: dict[str, Failure] = {}
+    failed: dict[str, Failure | str] = {}
     if codec is not None:
+        failed = {clip.name: POSTERISED for clip in labelled if clip.path.suffix.lower() == ".gif"}
+        labelled = tuple(clip for clip in labelled if clip.name not in failed)
         for clip, ready in prepare(labelled, codec, EvaluationCache(cache), home.settings):
             if isinstance(ready, Failure):
                 failed[clip.name] = ready
@@ -171,6 +177,8 @@ def enroll(home: Home, clips: Sequence[Clip], *, console: Console, notes: str = 
             meter.advance()
             if isinstance(result, Failure):
                 summary.unusable[uri] = result
+            elif result.facts.container == "gif":
+                summary.unusable[uri] = POSTERISED
             elif not result.windows:
                 summary.unusable[uri] = result.shortfall or "no window could be fingerprinted"
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast, get_args
 
@@ -13,7 +14,7 @@ from fingerprint_db.spec import FingerprintSpec
 from jobs.archive import is_local, local_path
 from jobs.errors import BadUsageError
 from jobs.evaluate.cache import EvaluationCache
-from jobs.evaluate.chain import parse_chain
+from jobs.evaluate.chain import EvaluationChain, parse_chain
 from jobs.evaluate.gather import gather
 from jobs.evaluate.manifest import ManifestError, load_manifest, resolve_by_catalogue
 from jobs.evaluate.report import EvaluationReport
@@ -26,11 +27,19 @@ from jobs.snapshots import starter_snapshot
 
 
 def run_evaluation(
-    manifest: Path, settings: Settings, *, protocol: str, chain: str, cache: Path | None, console: Console
+    manifest: Path,
+    settings: Settings,
+    *,
+    protocol: str,
+    chain: str,
+    learn_from: Sequence[str] = (),
+    cache: Path | None,
+    console: Console,
 ) -> EvaluationReport:
     """Bring the clips through the chain, fingerprint them, judge them by the protocol, measure.
 
-    cache: None keeps the work inside a local home that exists, else in a folder that is removed afterwards.
+    learn_from: chains whose copies the folds also learn from. cache: None keeps the work inside a local home that
+    exists, else in a folder that is removed afterwards.
     Raises BadUsageError with one sentence for a manifest, protocol or chain that cannot be used.
     """
     wanted = protocol.replace("-", "_")
@@ -43,24 +52,34 @@ def run_evaluation(
         spec = current_spec(settings)
         with tempfile.TemporaryDirectory(prefix="makersmark-evaluate-") as passing:
             kept = cache or (_inside_home(settings) or Path(passing))
-            with Meter(console, "evaluate", 2 * len(labelled.clips)) as meter:
-                gathered = gather(
-                    labelled,
-                    settings,
-                    chain=codec,
-                    cache=EvaluationCache(kept),
-                    progress=lambda step: meter.advance(note=step),
-                )
+            others = [parse_chain(name) for name in learn_from]
+            with Meter(console, "evaluate", 2 * len(labelled.clips) * (1 + len(others))) as meter:
+                gathered, *also = [
+                    gather(
+                        labelled,
+                        settings,
+                        chain=one,
+                        cache=EvaluationCache(kept),
+                        progress=lambda step: meter.advance(note=step),
+                    )
+                    for one in (codec, *others)
+                ]
             return evaluate(
                 labelled,
                 gathered,
                 spec_id=spec.id,
                 known=_known(settings, spec),
-                options=EvaluationOptions(protocol=cast(Protocol, wanted), chain=codec.name if codec else "none"),
+                also=[each.evidence for each in also],
+                options=EvaluationOptions(protocol=cast(Protocol, wanted), chain=_described(codec, others)),
                 progress=lambda step: console.print(f"judging: {step}", style="dim", highlight=False),
             )
     except (ManifestError, ValueError) as error:
         raise BadUsageError(str(error)) from error
+
+
+def _described(chain: EvaluationChain | None, others: Sequence[EvaluationChain | None]) -> str:
+    names = [each.name if each else "none" for each in (chain, *others)]
+    return names[0] + (f"; learned also from {'; '.join(names[1:])}" if others else "")
 
 
 def _inside_home(settings: Settings) -> Path | None:

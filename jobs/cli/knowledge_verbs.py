@@ -131,6 +131,10 @@ def evaluate(
     chain: Annotated[
         str, typer.Option("--chain", metavar="x264-crf23|none|...", help="One re-encoding for every clip alike.")
     ] = "x264-crf23",
+    learn_from: Annotated[
+        list[str] | None,
+        typer.Option("--learn-from", metavar="CHAIN", help="Folds also learn from copies through it."),
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option("--cache", metavar="DIR", help="Keep re-encoded clips here; default: in the home.")
     ] = None,
@@ -141,7 +145,15 @@ def evaluate(
     from jobs.evaluation import run_evaluation
 
     settings = settings_of(context, home=home, db=db, workers=workers)
-    report = run_evaluation(manifest, settings, protocol=protocol, chain=chain, cache=cache, console=progress_console())
+    report = run_evaluation(
+        manifest,
+        settings,
+        protocol=protocol,
+        chain=chain,
+        learn_from=learn_from or (),
+        cache=cache,
+        console=progress_console(),
+    )
     if markdown is not None:
         markdown.write_text(report.to_markdown(), encoding="utf-8")
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,12 +57,14 @@ def evaluate(
     *,
     spec_id: str,
     known: Known | None = None,
+    also: Sequence[Mapping[str, Evidence]] = (),
     options: EvaluationOptions | None = None,
     resolve: Resolve = resolve_by_catalogue,
     progress: Callable[[str], None] = lambda _step: None,
 ) -> EvaluationReport:
     """Judge the gathered clips and measure the verdicts; deterministic for equal inputs and options.
 
+    also: the same clips through other chains, by name; folds learn from them too and never judge them.
     known: what the ``snapshot`` protocol judges by; clips whose content it has seen are left out and listed.
     progress: called with a few words before each fold. Raises ValueError, one sentence, when the protocol asked for
     cannot be run (no snapshot, fewer than two sources, no clip left).
@@ -93,7 +95,7 @@ def evaluate(
     else:
         by_source = protocol == "leave_one_source_out"
         folds = (leave_one_source_out if by_source else leave_one_generator_out)(clips, options.max_folds)
-        judged = _by_folds(clips, evidence, folds, spec_id, resolve, progress)
+        judged = _by_folds(clips, evidence, also, folds, spec_id, resolve, progress)
     progress("nulls")
     nulls = _nulls(clips, evidence, folds, options)
     table = FigureTable(judged, nulls)
@@ -168,6 +170,7 @@ def _by_snapshot(
 def _by_folds(
     clips: Sequence[Clip],
     evidence: Sequence[Evidence],
+    also: Sequence[Mapping[str, Evidence]],
     folds: Sequence[Fold],
     spec_id: str,
     resolve: Resolve,
@@ -183,11 +186,14 @@ def _by_folds(
     kinds = {CAMERA: "camera"}
     kinds |= {c.generator: "generator" for c in clips if c.generator and c.label is Label.GENERATED}
     kinds |= {c.generator: "processor" for c in clips if c.generator and c.label is Label.PROCESSED}
-    records = [_record(clip, seen, spec_id) for clip, seen in zip(clips, evidence, strict=True)]
+    copies = [
+        [seen, *(more[c.name] for more in also if c.name in more)] for c, seen in zip(clips, evidence, strict=True)
+    ]
+    records = [[_record(clip, copy, spec_id) for copy in each] for clip, each in zip(clips, copies, strict=True)]
     judged: dict[int, Judged] = {}
     for fold in folds:
         progress(fold.name)
-        learned = [record for i in fold.known if (record := records[i]) is not None]
+        learned = [record for i in fold.known for record in records[i] if record is not None]
         snapshot = build_snapshot(
             learned, spec_id=spec_id, families=families | {CAMERA: None}, kinds=kinds, notes=f"evaluation, {fold.name}"
         )
