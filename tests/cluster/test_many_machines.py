@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,16 +129,20 @@ def assert_same_home(home: Home, unbroken: Home) -> None:
 
 
 class Meanwhile:
-    """Runs steps in another thread while a sweep goes on; what goes wrong there is raised at the end."""
+    """Runs something in another thread while this one, the only one that may add Ray nodes, plays tricks on it.
 
-    def __init__(self, steps: Callable[[], None]) -> None:
-        self._steps = steps
+    result: what it returned; there after the block, which raises what went wrong in the thread.
+    """
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._work = work
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
+        self.result: Any = None
 
     def _run(self) -> None:
         try:
-            self._steps()
+            self.result = self._work()
         except BaseException as error:
             self._error = error
 
@@ -167,23 +171,15 @@ def test_a_sweep_outlives_an_actor_and_a_node_and_uses_a_node_that_joins(
 ) -> None:
     first, second = add_node(cluster), add_node(cluster)
     home = Home(settings(tmp_path, cluster))
-    seen: list[str] = []
-
-    def faults() -> None:
+    with Meanwhile(functools.partial(run_sweep, home, archive)) as sweeping:
         victim = until(lambda: actors(first), "an actor on the first node")[0]
         until(lambda: state.verdicts(home), "a first commit")
         os.kill(victim.pid, signal.SIGKILL)
-        seen.append("actor killed")
         until(lambda: actors(second), "an actor on the second node")
         cluster.remove_node(second, allow_graceful=False)
-        seen.append("node removed")
         third = add_node(cluster)
         until(lambda: actors(third), "an actor on the node that joined")
-        seen.append("node used")
-
-    with Meanwhile(faults):
-        summary = run_sweep(home, archive)
-    assert seen == ["actor killed", "node removed", "node used"]
+    summary = sweeping.result
     assert summary.failures == {}
     assert summary.fingerprinted == CLIPS + 1
     assert_same_home(home, unbroken)
@@ -229,26 +225,18 @@ def test_a_sweep_waits_for_a_first_node_grows_with_the_cluster_and_shrinks_with_
     cluster: Any, archive: Path, unbroken: Home, tmp_path: Path
 ) -> None:
     home = Home(settings(tmp_path, cluster))
-    seen: list[int] = []
-
-    def scaling() -> None:
+    with Meanwhile(functools.partial(run_sweep, home, archive)) as sweeping:
         first = add_node(cluster)
         until(lambda: actors(first), "an actor on the first node")
         others = [add_node(cluster) for _ in range(2)]
         until(lambda: all(actors(node) for node in others), "an actor on each node that joined")
-        seen.append(1 + len(others))
         for node in others:
             cluster.remove_node(node, allow_graceful=False)
-        seen.append(1)
-
-    with Meanwhile(scaling):
-        summary = run_sweep(home, archive)
-    assert seen == [3, 1]
-    assert summary.failures == {}
+    assert sweeping.result.failures == {}
     assert_same_home(home, unbroken)
 
 
-def scripted(cluster: Any, tasks: list[Script], log: Path, **more: Any) -> Iterator[Any]:
+def scripted(cluster: Any, tasks: Iterable[Script], log: Path, **more: Any) -> Iterator[Any]:
     from cluster.ray_executor import RayExecutor
 
     chosen = ClusterSettings(**{"workers": 0, "executor": "ray", "ray_address": cluster.address, **more})
@@ -271,19 +259,16 @@ def test_gpu_actors_share_a_device_and_tasks_leave_in_the_order_given_no_sooner_
             drawn.append(number)
             yield Script(number, perform="wait_for_file", log=str(go))
 
-    run = scripted(cluster, tasks(), log, gpus_per_worker=0.25)  # type: ignore[arg-type]
+    run = scripted(cluster, tasks(), log, gpus_per_worker=0.25)
 
-    def watch() -> None:
+    with Meanwhile(lambda: [completion.task.name for completion in run]) as running:
         until(lambda: sum(line.startswith("perform") for line in lines(log)) == 4, "four actors at work")
         time.sleep(2.5)  # the number of actors has been counted again twice by now
-        seen.append((lines(log).count("open"), list(drawn)))
+        opened, early = lines(log).count("open"), list(drawn)
         go.touch()
-
-    seen: list[tuple[int, list[int]]] = []
-    with Meanwhile(watch):
-        done = [completion.task.name for completion in run]
-    assert sorted(done) == drawn == list(range(12))
-    assert seen == [(4, [0, 1, 2, 3])], "a quarter of the one GPU each, and none of the node without one"
+    assert sorted(running.result) == drawn == list(range(12))
+    assert opened == 4, "a quarter of the one GPU each, and none of the node without one"
+    assert early == [0, 1, 2, 3], "a task is drawn when an actor is free for it"
 
 
 @pytest.mark.ray
@@ -293,20 +278,14 @@ def test_actors_without_further_work_are_let_go_while_the_slowest_task_goes_on(c
     nodes = [add_node(cluster) for _ in range(2)]
     log, go = tmp_path / "log", tmp_path / "go"
     tasks = [Script(0, perform="wait_for_file", log=str(go)), *(Script(number) for number in range(1, 6))]
-    seen: list[int] = []
-
-    def watch() -> None:
+    run = scripted(cluster, tasks, log)
+    with Meanwhile(lambda: [completion.task.name for completion in run]) as running:
         until(lambda: lines(log).count("open") == 2, "two actors")
         until(lambda: lines(log).count("close") == 1, "one of them closed")
         until(lambda: sum(len(actors(node)) for node in nodes) == 1, "one actor left")
-        seen.append(1)
         go.touch()
-
-    with Meanwhile(watch):
-        done = [completion.task.name for completion in scripted(cluster, tasks, log)]
-    assert seen == [1]
-    assert sorted(done) == list(range(6))
-    assert done[-1] == 0
+    assert sorted(running.result) == list(range(6))
+    assert running.result[-1] == 0
 
 
 @pytest.mark.ray
@@ -321,14 +300,12 @@ def test_a_range_whose_actor_dies_is_done_again_and_the_film_is_whole(
     shutil.copy(archive / "film.mp4", film)
     home = Home(settings(tmp_path, cluster))
 
-    def faults() -> None:
+    with Meanwhile(functools.partial(run_sweep, home, film)) as sweeping:
         first = until(lambda: actors(node), "an actor")[0]
         until(lambda: state.items(home), "the claim")
         time.sleep(1.0)
         os.kill(first.pid, signal.SIGKILL)
-
-    with Meanwhile(faults):
-        summary = run_sweep(home, film)
+    summary = sweeping.result
     assert (summary.fingerprinted, summary.failures) == (1, {})
     (verdict,) = state.verdicts(home)
     assert verdict in state.verdicts(unbroken)
