@@ -20,7 +20,7 @@ from cluster.executor import Completion, Later, Worker, WorkersUnavailableError,
 from cluster.outcome import ClusterFault, Declined, Done, Failure, Outcome, failure_of, one_line
 from cluster.ray_host import WorkerHost, dumps, unpacked
 from cluster.ray_runtime import connected
-from cluster.ray_sizing import actor_options, cluster_room
+from cluster.ray_sizing import actor_options, cluster_room, reserved
 from cluster.settings import ClusterSettings
 
 T = TypeVar("T")
@@ -151,7 +151,8 @@ class _Pool(Generic[T, K, R]):
                 for slot in self.pending.values():
                     self._dismiss(slot)
                 self.pending.clear()
-                self._give_up(f"no worker started within {self.settings.start_timeout_s:g} s; has the cluster room?")
+                waited = f"no worker started within {self.settings.start_timeout_s:g} s"
+                self._give_up(f"{waited}; has the cluster room for one ({reserved(self.settings)})?")
 
     def stop(self) -> None:
         """Close what is idle, kill the rest; never raises and never waits long, since it also runs on Ctrl-C."""

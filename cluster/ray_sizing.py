@@ -27,6 +27,14 @@ def actor_options(settings: ClusterSettings) -> dict[str, Any]:
     return options
 
 
+def reserved(settings: ClusterSettings) -> str:
+    """What one actor reserves, for a person."""
+    told = [f"{settings.cpus_per_worker:g} CPU"]
+    told += [f"{settings.gpus_per_worker:g} GPU"] if settings.gpus_per_worker else []
+    told += [f"{settings.memory_mb} MiB"] if settings.memory_mb else []
+    return ", ".join(told)
+
+
 def cluster_room(settings: ClusterSettings) -> int:
     """How many actors fit on the nodes that are alive now, whatever else may be using them."""
     nodes: list[Any] = ray.nodes()  # type: ignore[no-untyped-call]
