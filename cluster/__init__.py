@@ -4,7 +4,7 @@
 by who wants it.
 """
 
-from cluster.executor import Completion, Executor, Interruptible, Worker, WorkersUnavailableError
+from cluster.executor import LATER, Completion, Executor, Interruptible, Later, Worker, WorkersUnavailableError
 from cluster.framing import Heartbeat
 from cluster.local import LocalExecutor
 from cluster.outcome import ClusterFault, Declined, Done, Failure, FailureError, Outcome, Policy
@@ -12,6 +12,7 @@ from cluster.sandbox import Limits, Sandbox
 from cluster.settings import ClusterSettings, default_workers
 
 __all__ = [
+    "LATER",
     "ClusterFault",
     "ClusterSettings",
     "Completion",
@@ -22,6 +23,7 @@ __all__ = [
     "FailureError",
     "Heartbeat",
     "Interruptible",
+    "Later",
     "Limits",
     "LocalExecutor",
     "Outcome",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from cluster.outcome import Outcome
 
@@ -13,6 +13,14 @@ K = TypeVar("K")  # ticket: what the worker learned by a first look (for example
 R = TypeVar("R")  # result: small and picklable
 T_contra = TypeVar("T_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """What a source of tasks yields in place of a task: nothing now; ask again when something under way moves on."""
+
+
+LATER: Final = Later()
 
 
 class Worker(Protocol[T_contra, K, R_co]):
@@ -66,7 +74,11 @@ class Executor(Protocol):
     gate: called in the driver's own thread with every ticket; False ends the task as Declined. A task that is tried
     again on a fresh worker with an equal ticket is not put before the gate twice.
     tasks: consumed lazily, no faster than workers free up. Every task consumed yields exactly one Completion,
-    whatever dies. Closing the iterator stops handing out work and closes the workers.
+    whatever dies. Closing the iterator stops handing out work and closes the workers. A source that may have more
+    to give once something under way has passed the gate or finished yields LATER meanwhile; one that does so while
+    nothing is under way would wait for ever, which is raised as RuntimeError.
+    pulse: called in the driver's own thread, about once a second while nothing finishes and after every completion
+    that was taken; for what must not wait for the slowest task. Its exceptions are raised at once.
     An exception of ``tasks`` itself is raised after the completions of what is under way; an exception of ``gate``
     is raised at once.
     """
@@ -75,5 +87,12 @@ class Executor(Protocol):
         self,
         worker: Callable[[], Worker[T, K, R]],
         gate: Callable[[T, K], bool],
-        tasks: Iterable[T],
+        tasks: Iterable[T | Later],
+        *,
+        pulse: Callable[[], None] | None = None,
     ) -> Generator[Completion[T, K, R], None, None]: ...
+
+
+def starved() -> RuntimeError:
+    """A source said LATER although nothing is under way that could bring it more."""
+    return RuntimeError("the source of tasks waits for work that is under way, but none is")

@@ -8,17 +8,20 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from cluster.executor import Completion, Interruptible, Worker, WorkersUnavailableError
+from cluster.executor import Completion, Interruptible, Later, Worker, WorkersUnavailableError, starved
 from cluster.outcome import Declined, Done, Failure, attempt, one_line
 from cluster.settings import ClusterSettings
 
 T = TypeVar("T")
 K = TypeVar("K")
 R = TypeVar("R")
+
+_PULSE_S = 1.0
 
 
 class LocalExecutor:
@@ -31,7 +34,9 @@ class LocalExecutor:
         self,
         worker: Callable[[], Worker[T, K, R]],
         gate: Callable[[T, K], bool],
-        tasks: Iterable[T],
+        tasks: Iterable[T | Later],
+        *,
+        pulse: Callable[[], None] | None = None,
     ) -> Generator[Completion[T, K, R], None, None]:
         """See cluster.executor.Executor. Closing interrupts the workers that can be, and waits for all of them."""
         events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
@@ -41,14 +46,12 @@ class LocalExecutor:
         error: Exception | None = None
         drained = False  # no more tasks are handed out
         busy = 0
+        idle: deque[_WorkerThread[Any, Any, Any]] = deque()
         try:
             for thread in threads:
                 thread.start()
             while busy or not drained:
-                event = events.get()
-                if isinstance(event, _Idle):
-                    if drained:
-                        continue
+                while idle and not drained:
                     try:
                         task = next(source)
                     except StopIteration:
@@ -56,13 +59,29 @@ class LocalExecutor:
                     except Exception as broken_source:
                         error, drained = broken_source, True
                     else:
+                        if isinstance(task, Later):
+                            if not busy:
+                                error, drained = starved(), True
+                            break
                         busy += 1
-                        event.thread.inbox.put(_Assign(task))
+                        idle.popleft().inbox.put(_Assign(task))
+                if drained and not busy:
+                    break
+                try:
+                    event = events.get(timeout=_PULSE_S)
+                except queue.Empty:
+                    if pulse is not None:
+                        pulse()
+                    continue
+                if isinstance(event, _Idle):
+                    idle.append(event.thread)
                 elif isinstance(event, _Asks):
                     event.thread.inbox.put(_Answer(bool(gate(event.task, event.ticket))))
                 elif isinstance(event, _Finished):
                     busy -= 1
                     yield event.completion
+                    if pulse is not None:
+                        pulse()
                 else:
                     error = error or WorkersUnavailableError(f"a worker could not be started: {event.reason}")
                     drained = True

@@ -16,10 +16,11 @@ from typing import Any, Generic, Literal, TypeVar
 import ray
 from ray.exceptions import RayError
 
-from cluster.executor import Completion, Worker, WorkersUnavailableError
+from cluster.executor import Completion, Later, Worker, WorkersUnavailableError, starved
 from cluster.outcome import ClusterFault, Declined, Done, Failure, Outcome, failure_of, one_line
 from cluster.ray_host import WorkerHost, dumps, unpacked
 from cluster.ray_runtime import connected
+from cluster.ray_sizing import actor_options, cluster_room, reserved
 from cluster.settings import ClusterSettings
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ R = TypeVar("R")
 _Stage = Literal["start", "admit", "perform", "release", "close"]
 _CLOSE_GRACE_S = 5.0
 _POLL_S = 1.0
+_RESIZE_S = 1.0  # one question to Ray's control service
 
 
 class RayExecutor:
@@ -46,12 +48,14 @@ class RayExecutor:
         self,
         worker: Callable[[], Worker[T, K, R]],
         gate: Callable[[T, K], bool],
-        tasks: Iterable[T],
+        tasks: Iterable[T | Later],
+        *,
+        pulse: Callable[[], None] | None = None,
     ) -> Generator[Completion[T, K, R], None, None]:
         """See cluster.executor.Executor. Closing kills the actors at work and lets the idle ones close."""
         factory = dumps(worker)
         with connected(self._settings):
-            pool: _Pool[T, K, R] = _Pool(self._settings, factory, gate, iter(tasks))
+            pool: _Pool[T, K, R] = _Pool(self._settings, factory, gate, iter(tasks), pulse)
             try:
                 yield from pool.completions()
             finally:
@@ -90,12 +94,14 @@ class _Pool(Generic[T, K, R]):
     """The driver's side of one run.
 
     pending: every call under way, by its reference. waiting: consumed tasks without an actor. slots: all live actors.
+    starving: the source said LATER when it was last asked. wanted: how many actors there should be.
     """
 
     settings: ClusterSettings
     factory: bytes
     gate: Callable[[T, K], bool]
-    source: Iterator[T]
+    source: Iterator[T | Later]
+    pulse: Callable[[], None] | None = None
     pending: dict[Any, _Slot[T]] = field(default_factory=dict)
     idle: list[_Slot[T]] = field(default_factory=list)
     slots: set[_Slot[T]] = field(default_factory=set)
@@ -103,20 +109,33 @@ class _Pool(Generic[T, K, R]):
     done: deque[Completion[T, K, R]] = field(default_factory=deque)
     error: Exception | None = None
     drained: bool = False
+    starving: bool = False
     busy: int = 0
     lost_starts: int = 0
+    wanted: int = 0
+    resize_at: float = 0.0
 
     def completions(self) -> Generator[Completion[T, K, R], None, None]:
-        served = time.monotonic()
-        for _ in range(self.settings.workers):
-            self._hire()
+        served = beaten = time.monotonic()
         while True:
+            now = time.monotonic()
+            if now >= self.resize_at:
+                self.resize_at = now + _RESIZE_S
+                self._resize()
             self._hand_out()
             while self.done:
                 yield self.done.popleft()
+                self.starving = False  # whoever took the completion may have more work now
+                beaten = 0.0
+            if self.pulse is not None and now - beaten >= _POLL_S:
+                self.pulse()
+                beaten = now
             if not self.busy and self.drained:
                 return
-            if self.done or (self.idle and not self.drained):
+            if self.idle and not self.drained and not self.starving:
+                continue
+            if self.starving and not self.busy:
+                self.error, self.drained = self.error or starved(), True
                 continue
             if not self.pending:
                 # Only after giving up: nobody is left who could take the tasks that lost their actors.
@@ -132,12 +151,14 @@ class _Pool(Generic[T, K, R]):
                 for slot in self.pending.values():
                     self._dismiss(slot)
                 self.pending.clear()
-                self._give_up(f"no worker started within {self.settings.start_timeout_s:g} s; has the cluster room?")
+                waited = f"no worker started within {self.settings.start_timeout_s:g} s"
+                self._give_up(f"{waited}; has the cluster room for one ({reserved(self.settings)})?")
 
     def stop(self) -> None:
         """Close what is idle, kill the rest; never raises and never waits long, since it also runs on Ctrl-C."""
         at_work = set(self.pending.values())
-        closing = [slot.actor.close.remote() for slot in self.slots - at_work]
+        closing = [ref for ref, slot in self.pending.items() if slot.stage == "close"]
+        closing += [slot.actor.close.remote() for slot in self.slots - at_work]
         with contextlib.suppress(RayError):
             if closing:
                 ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_GRACE_S)
@@ -147,14 +168,7 @@ class _Pool(Generic[T, K, R]):
         self.pending.clear()
 
     def _hire(self) -> None:
-        options = {
-            "num_cpus": self.settings.cpus_per_worker,
-            "num_gpus": self.settings.gpus_per_worker,
-            "max_restarts": 0,
-            "max_task_retries": 0,
-            "scheduling_strategy": "SPREAD",
-        }
-        slot: _Slot[T] = _Slot(_HOST.options(**options).remote(), "start")
+        slot: _Slot[T] = _Slot(_HOST.options(**actor_options(self.settings)).remote(), "start")
         self.slots.add(slot)
         self._ask(slot, "start", slot.actor.start.remote(self.factory))
 
@@ -162,23 +176,51 @@ class _Pool(Generic[T, K, R]):
         slot.stage = stage
         self.pending[ref] = slot
 
+    def _resize(self) -> None:
+        """Have as many actors as are wanted now; let go of those that wait for room or for work in vain."""
+        wanted = self.settings.workers
+        if not wanted:
+            # The one more than fits is what a cluster that scales itself sees as demand.
+            wanted = cluster_room(self.settings) + 1
+            wanted = max(1, min(wanted, self.settings.most_workers or wanted))
+        at_work = sum(slot.job is not None for slot in self.slots)
+        if self.drained:
+            wanted = min(wanted, at_work + len(self.waiting))
+        self.wanted = wanted
+        for _ in range(wanted - len(self.slots)):
+            self._hire()
+        spare = len(self.slots) - max(wanted, at_work)
+        for ref, slot in list(self.pending.items()):
+            if spare > 0 and slot.stage == "start":
+                spare -= 1
+                del self.pending[ref]
+                self._dismiss(slot)
+        # Room that shrank is no reason to close an idle actor: those on the lost node are gone, this one is alive.
+        while self.drained and self.idle and not self.waiting:
+            slot = self.idle.pop()
+            self._ask(slot, "close", slot.actor.close.remote())
+
     def _hand_out(self) -> None:
         """Give every idle actor a task: one that lost its actor first, then fresh ones."""
+        self.starving = False
         while self.idle and not self.done:
             if self.waiting or self._draw():
                 job = self.waiting.popleft()
                 slot = self.idle.pop()
                 slot.job = job
                 self._ask(slot, "admit", slot.actor.admit.remote(job.blob))
-            elif self.drained:
+            elif self.drained or self.starving:
                 return
 
     def _draw(self) -> bool:
-        """Consume one task. False when that brings no work: none is left, or it cannot travel and so has failed."""
+        """Consume one task. False when that brings no work: none is left or ready, or it cannot be sent and failed."""
         if self.drained:
             return False
         try:
             task = next(self.source)
+            if isinstance(task, Later):
+                self.starving = True
+                return False
         except StopIteration:
             self.drained = True
             return False
@@ -258,7 +300,7 @@ class _Pool(Generic[T, K, R]):
         job = slot.job
         if slot.stage == "start":
             self.lost_starts += 1
-            if self.lost_starts > self.settings.max_worker_losses + self.settings.workers:
+            if self.lost_starts > self.settings.max_worker_losses + self.wanted:
                 self._dismiss(slot)
                 self._give_up(f"workers die before they have started: {one_line(error)}")
                 return

@@ -15,7 +15,7 @@ import ray
 from cluster.child_process import import_path
 from cluster.executor import WorkersUnavailableError
 from cluster.outcome import one_line
-from cluster.settings import ClusterSettings
+from cluster.settings import ClusterSettings, default_workers
 
 
 @contextlib.contextmanager
@@ -33,7 +33,7 @@ def connected(settings: ClusterSettings) -> Iterator[None]:
     else:
         options |= {
             "address": "local",  # also where a RAY_ADDRESS lies about in the environment
-            "num_cpus": max(1, math.ceil(settings.workers * settings.cpus_per_worker)),
+            "num_cpus": max(1, math.ceil((settings.workers or default_workers()) * settings.cpus_per_worker)),
             "include_dashboard": False,
             "object_store_memory": settings.object_store_mb * 2**20,
         }

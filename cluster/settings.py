@@ -15,11 +15,16 @@ ExecutorName = Literal["local", "ray"]
 class ClusterSettings:
     """The knobs of both executors; those below ``recycle_after`` concern Ray alone.
 
-    workers: threads in this process, or Ray actors; each has one task at a time.
+    workers: threads in this process, or Ray actors; each has one task at a time. On Ray 0 means as many actors as the
+    cluster has room for, counted again while the run goes on, and one more that waits for room: a cluster that scales
+    itself grows by it, and a node that joins is used at once.
+    most_workers: no more actors than this where ``workers`` is 0, since there is no work for more; 0 sets no limit.
     recycle_after: a worker is closed and replaced after so many tasks, since native libraries leak.
     max_worker_losses: a task whose actor has vanished so many times ends as ``worker_lost``.
     ray_address: cluster to join (``auto``, ``ray://...``, ``host:port``); None starts a runtime on this machine.
     cpus_per_worker / gpus_per_worker: what an actor reserves; fractions share a device.
+    memory_mb: memory that an actor reserves of its node (Ray's ``memory`` resource), so that no more of them are put on
+    a node than it can feed; 0 reserves none. Ray does not enforce it: the decoding child has its own limit.
     start_timeout_s: how long to wait for a first actor, since a cluster that scales up takes minutes.
     object_store_mb: shared memory of a runtime started here; only kilobytes cross it.
     """
@@ -27,21 +32,29 @@ class ClusterSettings:
     workers: int
     executor: ExecutorName = "local"
     recycle_after: int = 1000
+    most_workers: int = 0
     max_worker_losses: int = 2
     ray_address: str | None = None
     cpus_per_worker: float = 1.0
     gpus_per_worker: float = 0.0
+    memory_mb: int = 0
     start_timeout_s: float = 600.0
     object_store_mb: int = 100
 
     def __post_init__(self) -> None:
         if self.executor not in ("local", "ray"):
             raise ValueError(f"executor is {self.executor!r}; it must be 'local' or 'ray'")
-        for name in ("workers", "recycle_after", "max_worker_losses", "start_timeout_s"):
+        positive = ["recycle_after", "max_worker_losses", "start_timeout_s"]
+        for name in positive if self.executor == "ray" else ["workers", *positive]:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be greater than zero")
+        for name in ("workers", "most_workers", "memory_mb"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be zero or more")
         if self.cpus_per_worker < 0 or self.gpus_per_worker < 0:
             raise ValueError("what a worker reserves of a processor must not be negative")
+        if self.workers == 0 and not (self.cpus_per_worker or self.gpus_per_worker or self.memory_mb):
+            raise ValueError("workers that reserve nothing fit without end; give their number")
         if self.object_store_mb < 80:
             raise ValueError(f"object_store_mb is {self.object_store_mb}; Ray needs at least 80")
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from fingerprint_db.fingerprint import fingerprint_window
 from fingerprint_db.spec import WindowPlan
 from fingerprint_db.window import FrameWindow
-from jobs.decode.protocol import DecodeRequest, DecoderName, DecodeSummary
+from jobs.decode.protocol import DecodeRequest, DecoderName
 from jobs.decode.service import serve
 from jobs.encode import CodecChain, write_video
 from jobs.progress import Meter
@@ -84,8 +84,7 @@ def _measure(files: list[str], settings: Settings, rounds: int, console: Console
 
 
 def _decode(path: str, plan: WindowPlan, decoder: DecoderName) -> list[FrameWindow]:
-    replies: Iterator[FrameWindow | DecodeSummary | None] = serve(DecodeRequest(path, plan, decoder))
-    return [reply for reply in replies if isinstance(reply, FrameWindow)]
+    return [reply for reply in serve(DecodeRequest(path, plan, decoder)) if isinstance(reply, FrameWindow)]
 
 
 def _timed(run: Callable[[], Any]) -> float:

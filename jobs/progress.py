@@ -50,9 +50,9 @@ class Meter:
         if self._bar is not None:
             self._bar.stop()
 
-    def advance(self, weight: int = 1, note: str = "") -> None:
-        """One file is finished. note: what to show beside the bar."""
-        self._files += 1
+    def advance(self, weight: int = 1, note: str = "", files: int = 1) -> None:
+        """One file is finished, or with ``files`` 0 a part of one. note: what to show beside the bar."""
+        self._files += files
         self._done += weight
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self._done, files=self._files, note=note)

@@ -10,36 +10,61 @@ from typing import Any
 
 from cluster.executor import Completion, Executor
 from cluster.local import LocalExecutor
-from cluster.outcome import Done, Failure
+from cluster.outcome import Done, Failure, FailureError
 from cluster.sandbox import Limits, Sandbox
 from cluster.settings import ClusterSettings, default_workers
 from fingerprint_db.spec import FingerprintSpec
 from fingerprint_db.window import FrameWindow, WindowFingerprint
-from jobs.archive import Fetched, fetch
-from jobs.decode.protocol import DecodeRequest, DecoderName, DecodeSummary, VideoFacts
+from jobs.archive import Fetched, fetch, is_local, local_path, safe_uri
+from jobs.decode.plan import cut_ranges
+from jobs.decode.protocol import (
+    BurstRange,
+    DecodeRequest,
+    DecoderName,
+    DecodeSummary,
+    LengthRequest,
+    VideoFacts,
+)
 from jobs.decode.service import decoder_version
+from jobs.decode.tally import Tally
 from jobs.errors import FailureKind
 from jobs.settings import Settings
+from jobs.split import FileRange, run_files
 
 DECODE_SERVICE = "jobs.decode.service:serve"
 # A decoding child is replaced after so many files: codecs leak, and a fresh heap is cheaper than a diagnosis.
 FILES_PER_CHILD = 200
+WORKER_BASE_MB = 1024  # an actor beside its decoding child: torch, one window of pixels, its answer
 
 
 @dataclass(frozen=True, slots=True)
 class FileTask:
-    """One file to fingerprint. size is what the store listed, for ordering and progress."""
+    """One file to fingerprint, or a part of one. size is what the store listed, for ordering and progress.
+
+    split_bursts: a file of more bursts than this is done in ranges, the first of them by whoever identifies the file;
+    0 for a file that is done as a whole. known: the content, where a worker has identified it before; bursts: the range
+    of it to do (jobs.split).
+    """
 
     uri: str
     size: int = 0
+    split_bursts: int = 0
+    bursts: BurstRange | None = None
+    known: ContentTicket | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ContentTicket:
-    """What a first look at a file gives: its content."""
+    """What a first look at a file gives: its content.
+
+    bursts: how many the file will have, by its container's claims, where it can be done in ranges; else 0.
+    stamp: size and time of change of a local file just before it was read; '' elsewhere.
+    """
 
     sha256: str
     size: int
+    bursts: int = 0
+    stamp: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,24 +113,43 @@ class VideoWorker:
         self._scratch = Path(settings.scratch) if settings.scratch else None
         self._sandbox = Sandbox(DECODE_SERVICE, settings.limits)
         self._fetched: dict[str, Fetched] = {}
+        self._kept: tuple[str, Fetched] | None = None  # a long file's copy: its next range is likely to come here too
 
     def admit(self, task: FileTask) -> ContentTicket:
+        kept, self._kept = self._kept, None
+        if task.known is not None:
+            if kept is not None and kept[0] == task.uri and kept[1].sha256 == task.known.sha256:
+                self._fetched[task.uri] = kept[1]
+            else:
+                _discard(kept)
+                self._fetched[task.uri] = self._fetch_again(task.uri, task.known)
+            return task.known
+        _discard(kept)
+        stamp = _stamp(task.uri)
         fetched = fetch(task.uri, self._scratch)
         self._fetched[task.uri] = fetched
-        return ContentTicket(fetched.sha256, fetched.size)
+        bursts = self._bursts(fetched) if task.split_bursts else 0
+        return ContentTicket(fetched.sha256, fetched.size, bursts, stamp if bursts else "")
 
-    def perform(self, task: FileTask, ticket: ContentTicket) -> FileFingerprint:
+    def perform(self, task: FileTask, ticket: ContentTicket) -> FileFingerprint | FileRange:
+        bursts = task.bursts
+        if task.split_bursts and ticket.bursts > task.split_bursts:
+            bursts = cut_ranges(ticket.bursts, task.split_bursts)[0]
         try:
             if ticket.size == 0:
                 raise FailureKind.EMPTY_FILE.error("the file has no bytes")
-            return self._fingerprint(str(self._fetched[task.uri].path), ticket)
+            path = str(self._fetched[task.uri].path)
+            return self._fingerprint(path, ticket) if bursts is None else self._range(path, bursts)
         finally:
+            # A local file is looked at again for every range, since it may have changed; a copy cannot.
+            if bursts is not None and self._fetched[task.uri].temporary:
+                self._kept = (task.uri, self._fetched.pop(task.uri))
             self.release(task)
 
     def release(self, task: FileTask) -> None:
         fetched = self._fetched.pop(task.uri, None)
-        if fetched is not None and fetched.temporary:
-            fetched.path.unlink(missing_ok=True)
+        if fetched is not None:
+            _discard((task.uri, fetched))
 
     def interrupt(self) -> None:
         """Called from another thread when a run is given up: ends the decoding under way."""
@@ -113,21 +157,36 @@ class VideoWorker:
 
     def close(self) -> None:
         self._sandbox.close()
+        _discard(self._kept)
+        self._kept = None
         for uri in list(self._fetched):
             self.release(FileTask(uri))
 
-    def _fingerprint(self, path: str, ticket: ContentTicket) -> FileFingerprint:
-        from fingerprint_db.fingerprint import fingerprint_window
+    def _fetch_again(self, uri: str, known: ContentTicket) -> Fetched:
+        """The bytes of a file whose content is known; a local file is not hashed once more."""
+        if known.stamp and _stamp(uri) == known.stamp:
+            return Fetched(local_path(uri), known.sha256, known.size, temporary=False)
+        fetched = fetch(uri, self._scratch)
+        if fetched.sha256 != known.sha256:
+            _discard((uri, fetched))
+            raise FailureKind.STORAGE_UNAVAILABLE.error(f"{safe_uri(uri)} changed while it was being read")
+        return fetched
 
-        request = DecodeRequest(path, self._settings.spec.plan, self._settings.decoder)
-        windows: list[WindowFingerprint] = []
-        summary: DecodeSummary | None = None
-        for reply in self._sandbox.call(request):
-            if isinstance(reply, FrameWindow):
-                windows.append(fingerprint_window(reply, device=self._settings.device))
-            elif isinstance(reply, DecodeSummary):
-                summary = reply
-        if summary is None:
+    def _bursts(self, fetched: Fetched) -> int:
+        """How many bursts a file will have if it can be done in ranges; a file that cannot even say goes on whole."""
+        if fetched.size == 0:
+            return 0
+        answer = 0
+        try:
+            for reply in self._sandbox.call(LengthRequest(str(fetched.path), self._settings.spec.plan)):
+                answer = reply if isinstance(reply, int) else answer
+        except FailureError:
+            return 0
+        return answer
+
+    def _fingerprint(self, path: str, ticket: ContentTicket) -> FileFingerprint:
+        windows, summary = self._decoded(DecodeRequest(path, self._settings.spec.plan, self._settings.decoder))
+        if not isinstance(summary, DecodeSummary):
             raise FailureKind.DAMAGED.error("the decoder ended without saying what it had read")
         return FileFingerprint(
             sha256=ticket.sha256,
@@ -137,6 +196,48 @@ class VideoWorker:
             shortfall=summary.reason,
             windows=tuple(windows),
         )
+
+    def _range(self, path: str, bursts: BurstRange) -> FileRange:
+        windows, tally = self._decoded(DecodeRequest(path, self._settings.spec.plan, self._settings.decoder, bursts))
+        if not isinstance(tally, Tally):
+            raise FailureKind.DAMAGED.error("the decoder ended without saying what it had read")
+        return FileRange(bursts, tally, tuple(windows))
+
+    def _decoded(self, request: DecodeRequest) -> tuple[list[WindowFingerprint], DecodeSummary | Tally | None]:
+        from fingerprint_db.fingerprint import fingerprint_window
+
+        windows: list[WindowFingerprint] = []
+        end: DecodeSummary | Tally | None = None
+        for reply in self._sandbox.call(request):
+            if isinstance(reply, FrameWindow):
+                windows.append(fingerprint_window(reply, device=self._settings.device))
+            elif isinstance(reply, DecodeSummary | Tally):
+                end = reply
+        return windows, end
+
+
+def _discard(kept: tuple[str, Fetched] | None) -> None:
+    if kept is not None and kept[1].temporary:
+        kept[1].path.unlink(missing_ok=True)
+
+
+def _size(uri: str) -> int:
+    """Bytes of a local file; 0 for what is not local or not there."""
+    try:
+        return local_path(uri).stat().st_size if is_local(uri) else 0
+    except OSError:
+        return 0
+
+
+def _stamp(uri: str) -> str:
+    """Changes when a local file does; '' for what is not local or not there."""
+    if not is_local(uri):
+        return ""
+    try:
+        info = local_path(uri).stat()
+    except OSError:
+        return ""
+    return f"{info.st_size:x}-{info.st_mtime_ns:x}-{info.st_ino:x}"
 
 
 def make_worker(settings: WorkerSettings) -> VideoWorker:
@@ -162,15 +263,41 @@ def make_executor(settings: Settings, *, tasks: int | None = None) -> Executor:
 
     tasks: how many there will be, when known, so that no more workers start than there is work.
     """
-    workers = settings.workers or default_workers()
-    if tasks is not None:
-        workers = max(1, min(workers, tasks))
-    cluster = ClusterSettings(workers=workers, executor=settings.executor, ray_address=settings.ray_address or None)
-    if settings.executor == "ray":
-        from cluster.ray_executor import RayExecutor
+    most = None if tasks is None else max(1, tasks)
+    if settings.executor == "local":
+        workers = settings.workers or default_workers()
+        return LocalExecutor(ClusterSettings(workers if most is None else min(workers, most)))
+    from cluster.ray_executor import RayExecutor
 
-        return RayExecutor(cluster)
-    return LocalExecutor(cluster)
+    return RayExecutor(ray_settings(settings, most))
+
+
+def ray_settings(settings: Settings, most: int | None = None) -> ClusterSettings:
+    """What an actor reserves: a core, a share of a GPU where one is to be used, memory on machines that are shared.
+
+    most: no more workers than this are of use.
+    """
+    on_gpu = settings.device != "cpu"
+    # A runtime of our own has this machine to itself, like the executor without Ray, and starts however small it is.
+    memory_mb = (settings.worker_mb or settings.decode_mb + WORKER_BASE_MB) if settings.ray_address else 0
+    return ClusterSettings(
+        workers=min(settings.workers, most) if most and settings.workers else settings.workers,
+        executor="ray",
+        most_workers=most or 0,
+        ray_address=settings.ray_address or None,
+        cpus_per_worker=settings.cpus_per_worker,
+        gpus_per_worker=settings.gpus_per_worker if on_gpu else 0.0,
+        memory_mb=memory_mb,
+        object_store_mb=settings.object_store_mb,
+    )
+
+
+def useful_workers(tasks: Iterable[FileTask], settings: Settings) -> int:
+    """How many workers could have something to do at once: one a file, and more for those that may be split."""
+    if not settings.split_bursts:
+        return sum(1 for _ in tasks)
+    step = max(1, settings.split_mb) << 20
+    return sum(1 + task.size // step for task in tasks)
 
 
 FileCompletion = Completion[FileTask, ContentTicket, FileFingerprint]
@@ -178,10 +305,10 @@ FileCompletion = Completion[FileTask, ContentTicket, FileFingerprint]
 
 def fingerprint_files(uris: Iterable[str], settings: Settings) -> Iterator[tuple[str, FileFingerprint | Failure]]:
     """Fingerprint files without a ledger, in the order they finish; each URI comes back exactly once."""
-    tasks = [FileTask(uri) for uri in dict.fromkeys(uris)]
-    executor = make_executor(settings, tasks=len(tasks))
+    tasks = [FileTask(uri, _size(uri)) for uri in dict.fromkeys(uris)]
+    executor = make_executor(settings, tasks=useful_workers(tasks, settings))
     spec = current_spec(settings)
-    for completion in executor.run(worker_factory(settings, spec), lambda _task, _ticket: True, tasks):
+    for completion in run_files(executor, settings, worker_factory(settings, spec), lambda *_: True, tasks):
         match completion.outcome:
             case Done(result):
                 yield completion.task.uri, result

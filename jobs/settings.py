@@ -26,11 +26,16 @@ class Settings:
 
     home: folder or URI that holds everything embedded (SQLite file, Parquet, snapshots).
     db: SQLAlchemy URL; empty means SQLite inside the home.
-    workers: 0 means one a core this process may use.
+    workers: 0 means one a core this process may use; on Ray as many as the cluster has room for at any time.
     executor: ``local`` runs in this process, ``ray`` on actors. ray_address: empty starts Ray on this machine.
     decoder: which library decodes; vectors of different decoders are never compared.
     file_s / stall_s: limits on one file's decoding, in all and without any progress.
     decode_mb: memory limit of a decoding child.
+    split_bursts: a video with more bursts than this (64: over ten minutes) is done in ranges of at most so many, by as
+    many workers as there are; 0 never splits. split_mb: smaller files are not even asked for their length.
+    cpus_per_worker / gpus_per_worker: what a worker on Ray reserves; the GPU share counts where ``device`` is not cpu.
+    worker_mb: memory that a worker reserves on a Ray cluster that is joined; 0 means decode_mb and one GiB for itself.
+    object_store_mb: shared memory of a Ray runtime that is started here; only kilobytes cross it.
     max_attempts: how often a transient failure is tried before the file is quarantined.
     commit_files / commit_s: a result part is committed after so many files or seconds, whichever comes first.
     lease_s: how long a claimed file stays claimed when its sweep gives no sign of life.
@@ -47,6 +52,12 @@ class Settings:
     file_s: float = 600.0
     stall_s: float = 60.0
     decode_mb: int = 2048
+    split_bursts: int = 64
+    split_mb: int = 16
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float = 0.25
+    worker_mb: int = 0
+    object_store_mb: int = 100
     max_attempts: int = 3
     commit_files: int = 32
     commit_s: float = 20.0
@@ -63,6 +74,13 @@ class Settings:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be greater than zero")
         if self.workers < 0:
             raise SettingsError(f"workers is {self.workers}; it must be zero (one a core) or more")
+        for name in ("split_bursts", "split_mb", "worker_mb", "gpus_per_worker"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be zero or more")
+        if self.cpus_per_worker <= 0:
+            raise SettingsError(f"cpus_per_worker is {self.cpus_per_worker}; it must be greater than zero")
+        if self.object_store_mb < 80:
+            raise SettingsError(f"object_store_mb is {self.object_store_mb}; Ray needs at least 80")
 
     @property
     def database_url(self) -> str:

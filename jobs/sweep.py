@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from fingerprint_db.matcher import Matcher
 from rich.console import Console
 
 from cluster.executor import Executor
 from cluster.outcome import Declined, Done, Failure
+from fingerprint_db.matcher import Matcher
 from fingerprint_db.spec import FingerprintSpec
 from fingerprint_db.verdict import Verdict
 from jobs.archive import safe_uri
@@ -32,9 +32,11 @@ from jobs.scan import (
     FileTask,
     current_spec,
     make_executor,
+    useful_workers,
     worker_factory,
 )
 from jobs.snapshots import current_snapshot
+from jobs.split import run_files
 from jobs.sweeps import FINISHED, INTERRUPTED, bury_dead_sweeps, finish_sweep, heartbeat, start_sweep
 
 BACKOFF_S = (1.0, 5.0, 20.0)
@@ -145,22 +147,34 @@ class _Run:
         with Meter(console, "sweep", len(tasks), weight) as meter:
             attempt = 0
             while tasks:
-                executor = make_executor(self._settings, tasks=len(tasks))
+                executor = make_executor(self._settings, tasks=useful_workers(tasks, self._settings))
                 self._pass(executor, tasks, meter)
                 tasks = self._again(attempt, meter)
                 attempt += 1
 
     def _pass(self, executor: Executor, tasks: list[FileTask], meter: Meter) -> None:
         factory = worker_factory(self._settings, self._spec)
+        files = run_files(
+            executor,
+            self._settings,
+            factory,
+            self._gate,
+            tasks,
+            progress=lambda weight, whole: meter.advance(weight, files=whole),
+            pulse=self._commit_when_due,
+        )
         # closing: an interrupt must stop the workers now, not when the garbage collector finds the generator
-        with contextlib.closing(executor.run(factory, self._gate, tasks)) as completions:
+        with contextlib.closing(files) as completions:
             for completion in completions:
                 self._complete(completion)
-                meter.advance(completion.task.size + 1)
-                waited = time.monotonic() - self._batch_since
-                if len(self._batch) >= self._settings.commit_files or waited >= self._settings.commit_s:
-                    self._commit()
+                self._commit_when_due()
         self._commit()
+
+    def _commit_when_due(self) -> None:
+        """Also called while nothing finishes: what is done must not wait for the slowest file of the archive."""
+        waited = time.monotonic() - self._batch_since
+        if len(self._batch) >= self._settings.commit_files or waited >= self._settings.commit_s:
+            self._commit()
 
     def _again(self, attempt: int, meter: Meter) -> list[FileTask]:
         """What the next pass has to do: transient failures after a pause, and files that another sweep let go."""

@@ -30,6 +30,7 @@ from jobs.decode.protocol import DecodeRequest, DecoderName, DecodeSummary, Vide
 from jobs.decode.pyav import declared_frames, measured_facts, seconds_of
 from jobs.decode.reader import Reader
 from jobs.decode.sniff import Sniffed, missing_bytes
+from jobs.decode.tally import Tally
 from jobs.errors import FailureKind
 
 WINDOWS_VERSION = 1  # raise it when plan, crops or the arithmetic below change
@@ -70,7 +71,7 @@ class DecordDecoder:
     def __init__(self) -> None:
         self.version = f"{metadata.version('decord')}-w{WINDOWS_VERSION}"
 
-    def decode(self, request: DecodeRequest) -> Iterator[FrameWindow | DecodeSummary | None]:
+    def decode(self, request: DecodeRequest) -> Iterator[FrameWindow | DecodeSummary | Tally | None]:
         """See jobs.decode.protocol.Decoder. chroma is 4:2:0 by 2x2 means, 8 bits, limited range, BT.601."""
         sniffed = first_look(request.path)
         decord = _load()
@@ -83,30 +84,35 @@ class DecordDecoder:
 
     def _decode(
         self, request: DecodeRequest, sniffed: Sniffed, decord: Any
-    ) -> Iterator[FrameWindow | DecodeSummary | None]:
+    ) -> Iterator[FrameWindow | DecodeSummary | Tally | None]:
         look = yield from _look(request, sniffed)
         harvest, index = look.harvest, look.index
         total = max(index.count, declared_frames(look.facts) - index.hidden) if harvest.causes else index.whole
         facts = measured_facts(look.facts, index)
         places = plan_bursts(total, index.keys, request.plan, seconds=seconds_of(total, facts))
+        by_seeking = facts.container in _SEEKABLE and index.closed and not index.hidden and not index.errors
+        some = request.bursts
+        if some is not None and not by_seeking:
+            yield harvest.tally(facts, len(places), astray=True)
+            return
         harvest.unfit = harvest.unfit or too_short(total, request.plan)
         if not harvest.unfit:
             present = [place for place in places if place.start < index.whole]
             if len(present) < len(places):
                 harvest.blame("the last part of the video is not in the file")
-            by_seeking = facts.container in _SEEKABLE and index.closed and not index.hidden and not index.errors
             if not by_seeking and index.count > MAX_SEQUENTIAL_FRAMES:
                 raise FailureKind.UNSUPPORTED_CODEC.error(
                     "decord cannot seek safely in this file and it is too long to be read in order; use PyAV."
                 )
             video = _open(decord, request.path)
-            bursts = _by_seeking(video, look, present) if by_seeking else _in_order(video, look, present)
+            wanted = slice(None) if some is None else slice(some.first, some.last)
+            bursts = _by_seeking(video, look, present, wanted) if by_seeking else _in_order(video, look, present)
             for burst in bursts:
                 if burst is None:
                     yield None
                 else:
                     yield from harvest.deliver(burst)
-        yield harvest.summary(facts, len(places))
+        yield harvest.summary(facts, len(places)) if some is None else harvest.tally(facts, len(places))
 
 
 def to_ycbcr(rgb: NDArray[np.uint8]) -> Parts:
@@ -182,8 +188,8 @@ def _look(request: DecodeRequest, sniffed: Sniffed) -> Generator[None, None, _Lo
     return _Look(facts, index, clock, harvest)
 
 
-def _by_seeking(video: Any, look: _Look, places: list[BurstPlace]) -> Iterator[Burst | None]:
-    for number, place in enumerate(places):
+def _by_seeking(video: Any, look: _Look, places: list[BurstPlace], wanted: slice) -> Iterator[Burst | None]:
+    for number, place in list(enumerate(places))[wanted]:
         yield None
         count = min(place.frames, len(video) - place.start)
         frames = video.get_batch(range(place.start, place.start + count)).asnumpy()

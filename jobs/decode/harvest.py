@@ -17,7 +17,7 @@ from jobs.decode.plan import CropPlace, plan_crops, too_small
 from jobs.decode.probe import is_hdr
 from jobs.decode.protocol import DecodeSummary, VideoFacts
 from jobs.decode.reader import Reader, Shown
-from jobs.errors import FailureKind
+from jobs.decode.tally import DAMAGED_CAUSE, DAMAGED_NOTE, RESIZED_CAUSE, RESIZED_NOTE, Tally, conclude
 
 _TYPES = {1: "I", 2: "P", 3: "B", 4: "P", 5: "I", 6: "P", 7: "B"}  # AVPictureType; S, SI, SP, BI to their kin
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
@@ -97,50 +97,44 @@ class Harvest:
         """Remember what a reader met with, before it is closed."""
         self.last_error = reader.last_error or self.last_error
         if reader.damaged or reader.packets.errors:
-            self.note("damaged in places")
-            self.blame("the data are damaged there")
+            self.note(DAMAGED_NOTE)
+            self.blame(DAMAGED_CAUSE)
         if reader.resized:
-            self.note("the frame size or format changes on the way")
-            self.blame("frames of another size or format were left out")
+            self.note(RESIZED_NOTE)
+            self.blame(RESIZED_CAUSE)
+
+    def tally(self, facts: VideoFacts, bursts: int, *, astray: bool = False) -> Tally:
+        """Everything so far as one account. bursts: planned in the whole file."""
+        return Tally(
+            facts=self._pictured(facts),
+            bursts=bursts,
+            crops=len(self.crops),
+            delivered=self.delivered,
+            short=self._short,
+            unfit=self.unfit,
+            notes=tuple(self.notes),
+            causes=tuple(self.causes),
+            astray=astray,
+        )
 
     def summary(self, facts: VideoFacts, bursts: int) -> DecodeSummary:
         """The end of the story. Errors: damaged, when there was something to decode and nothing came of it."""
-        planned = bursts * max(1, len(self.crops))
-        missing = planned - self.delivered
-        reason = ""
-        if self.unfit:
-            reason = self.unfit
-        elif missing:
-            causes = "; ".join(self.causes) or "the decoder gave too few frames there"
-            if not self.delivered:
-                raise FailureKind.DAMAGED.error(f"No part of the video could be decoded: {causes}.")
-            reason = f"{missing} of {planned} windows are missing: {causes}"
-        elif self._short:
-            causes = "; ".join(self.causes) or "the decoder gave too few frames there"
-            reason = f"{self._short} of {bursts} bursts are shorter than planned: {causes}"
-        return DecodeSummary(self.final(facts), planned, self.delivered, reason)
+        return conclude(self.tally(facts, bursts))
 
-    def final(self, facts: VideoFacts) -> VideoFacts:
+    def _pictured(self, facts: VideoFacts) -> VideoFacts:
         """Declared facts with what the frames showed in their place."""
-        if self._layout is not None:
-            facts = replace(
-                facts,
-                pixel_format=self._format,
-                width=self.size[0],
-                height=self.size[1],
-                bit_depth=self._layout.depth,
-                rotation=self.rotation,
-                hdr=facts.hdr or self._hdr,
-                interlaced=facts.interlaced or self._interlaced,
-            )
-        told = [
-            "interlaced" if facts.interlaced else "",
-            "variable frame rate" if facts.variable_frame_rate else "",
-            f"shown rotated by {facts.rotation} degrees" if facts.rotation else "",
-            "high dynamic range" if facts.hdr else "",
-            f"{facts.bit_depth} bits a sample" if facts.bit_depth > 8 else "",
-        ]
-        return replace(facts, notes=(*filter(None, told), *self.notes))
+        if self._layout is None:
+            return facts
+        return replace(
+            facts,
+            pixel_format=self._format,
+            width=self.size[0],
+            height=self.size[1],
+            bit_depth=self._layout.depth,
+            rotation=self.rotation,
+            hdr=facts.hdr or self._hdr,
+            interlaced=facts.interlaced or self._interlaced,
+        )
 
     def _cut(self, frame: VideoFrame) -> list[tuple[Plane, Plane, Plane]]:
         assert self._layout is not None

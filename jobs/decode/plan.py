@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fingerprint_db.spec import WindowPlan
+from jobs.decode.protocol import BurstRange
 
 LATTICE = 32  # crop offsets are multiples of it, so that every decoder stride up to 32 keeps one phase in all crops
 SIDE_STEP = 16  # sides of a crop of a small frame; keeps chroma planes of every subsampling whole
@@ -94,6 +95,17 @@ def plan_crops(width: int, height: int, plan: WindowPlan) -> tuple[CropPlace, ..
         if len(chosen) == plan.crops:
             break
     return tuple(sorted(chosen, key=lambda place: (place.top, place.left)))
+
+
+def cut_ranges(bursts: int, at_most: int) -> tuple[BurstRange, ...]:
+    """Ranges of nearly equal length, none of more than ``at_most`` bursts; the last one is open.
+
+    The number of bursts may be an estimate from the container's claims: whatever more there are, the last range has.
+    A range begins where a burst's stretch of the video does, so at a keyframe where there is one near.
+    """
+    count = max(1, math.ceil(bursts / at_most))
+    edges = [number * bursts // count for number in range(count)]
+    return tuple(BurstRange(first, last) for first, last in zip(edges, [*edges[1:], None], strict=True))
 
 
 def too_small(width: int, height: int, plan: WindowPlan) -> str:

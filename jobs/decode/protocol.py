@@ -4,21 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from fingerprint_db.spec import WindowPlan
 from fingerprint_db.window import FrameWindow, Quality
+
+if TYPE_CHECKING:
+    from jobs.decode.tally import Tally
 
 DecoderName = Literal["pyav", "decord"]
 
 
 @dataclass(frozen=True, slots=True)
+class BurstRange:
+    """Bursts ``first`` up to, not including, ``last`` of the plan over the whole file; None: up to the end."""
+
+    first: int
+    last: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DecodeRequest:
-    """One file to decode. path: a local file. plan: which windows."""
+    """One file to decode. path: a local file. plan: which windows. bursts: only these of them; the answer then ends in
+    a Tally (jobs.decode.tally) in place of the summary."""
 
     path: str
     plan: WindowPlan
     decoder: DecoderName = "pyav"
+    bursts: BurstRange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LengthRequest:
+    """How many bursts does the plan make of this file? One number: 0 for a file that cannot be decoded in ranges."""
+
+    path: str
+    plan: WindowPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +105,7 @@ class DecodeSummary:
 
 
 class Decoder(Protocol):
-    """Turns one local file into windows, in order of time, then one summary.
+    """Turns one local file, or a range of it, into windows in order of time, then one summary (a range: one Tally).
 
     Yields None as a sign of life, about once a second of work without a window; consumers skip it.
 
@@ -95,4 +116,4 @@ class Decoder(Protocol):
     name: DecoderName
     version: str
 
-    def decode(self, request: DecodeRequest) -> Iterator[FrameWindow | DecodeSummary | None]: ...
+    def decode(self, request: DecodeRequest) -> Iterator[FrameWindow | DecodeSummary | Tally | None]: ...

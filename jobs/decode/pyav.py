@@ -13,20 +13,28 @@ from fingerprint_db.window import FrameWindow
 from jobs.decode.failures import failure_of, not_a_video
 from jobs.decode.harvest import Harvest
 from jobs.decode.packets import PacketIndex, index_packets
-from jobs.decode.passes import GUESSED_FPS, Clock, decode_pass
+from jobs.decode.passes import Clock, decode_pass
 from jobs.decode.plan import BurstPlace, plan_bursts, too_short
 from jobs.decode.probe import declared_facts, first_look
-from jobs.decode.protocol import DecodeRequest, DecoderName, DecodeSummary, VideoFacts
+from jobs.decode.protocol import (
+    BurstRange,
+    DecodeRequest,
+    DecoderName,
+    DecodeSummary,
+    LengthRequest,
+    VideoFacts,
+)
 from jobs.decode.reader import Reader
-from jobs.decode.seeking import known_keyframes, packet_pass, ruler_for, seek_pass
+from jobs.decode.seeking import first_sight, packet_pass, plan_by_index, seek_pass
 from jobs.decode.sniff import Sniffed, missing_bytes
+from jobs.decode.tally import Tally
 from jobs.errors import FailureKind
 
 WINDOWS_VERSION = 1  # raise it when plan, crops or conversions change what a window holds
 LONG_S = 600.0  # from here on the packets are not indexed; bursts are found by seeking
 LONG_BYTES = 1 << 30
 
-Step = FrameWindow | DecodeSummary | None
+Step = FrameWindow | DecodeSummary | Tally | None
 
 
 class PyAVDecoder:
@@ -66,17 +74,40 @@ class PyAVDecoder:
         reader = Reader(request.path, sniffed)
         try:
             facts = declared_facts(request.path, reader.container, reader.stream)
-            long = facts.duration_s > self._long_s or os.path.getsize(request.path) > self._long_bytes
-            # Without a declared length there is nothing to aim seeks at: a raw stream is indexed whatever its size.
-            seekable = long and declared_frames(facts) > 0
-            index = None if seekable else (yield from index_packets(reader.container, reader.stream))
+            by_seeking = self._by_seeking(request.path, facts)
+            if request.bursts is not None and not by_seeking:
+                yield harvest.tally(facts, 0, astray=True)
+                return
+            index = None if by_seeking else (yield from index_packets(reader.container, reader.stream))
         finally:
             reader.close()
+        if request.bursts is not None:
+            yield (yield from _some(harvest, request.path, sniffed, facts, request.bursts))
+            return
         if index is None:
             facts, bursts = yield from _long(harvest, request.path, sniffed, facts)
         else:
             facts, bursts = yield from _short(harvest, request.path, sniffed, facts, index, lost > 0)
         yield harvest.summary(facts, bursts)
+
+    def bursts(self, request: LengthRequest) -> int:
+        """How many bursts a long file gets by its container's claims; 0 for one that is read through anyway.
+
+        Errors: those of opening the file.
+        """
+        reader = Reader(request.path, first_look(request.path))
+        try:
+            facts = declared_facts(request.path, reader.container, reader.stream)
+            if not self._by_seeking(request.path, facts):
+                return 0
+            return len(plan_by_index(reader, facts, request.plan)[1])
+        finally:
+            reader.close()
+
+    def _by_seeking(self, path: str, facts: VideoFacts) -> bool:
+        long = facts.duration_s > self._long_s or os.path.getsize(path) > self._long_bytes
+        # Without a declared length there is nothing to aim seeks at: a raw stream is indexed whatever its size.
+        return long and declared_frames(facts) > 0
 
 
 def _short(
@@ -122,13 +153,10 @@ def _long(
     harvest: Harvest, path: str, sniffed: Sniffed, facts: VideoFacts
 ) -> Generator[FrameWindow | None, None, tuple[VideoFacts, int]]:
     """Windows of a file too long to be indexed; the facts stay the container's."""
-    fps = facts.fps or GUESSED_FPS
-    total = max(facts.frame_count, round(facts.duration_s * fps), 1)
     reader = Reader(path, sniffed)
     places: Sequence[BurstPlace] = ()
     try:
-        ruler = ruler_for(reader, fps)
-        places = plan_bursts(total, known_keyframes(reader, ruler), harvest.plan, seconds=total / fps)
+        ruler, places = plan_by_index(reader, facts, harvest.plan)
         done = yield from seek_pass(harvest, reader, ruler, places)
     finally:
         harvest.take_stock(reader)
@@ -142,6 +170,25 @@ def _long(
             harvest.take_stock(reader)
             reader.close()
     return facts, len(places)
+
+
+def _some(
+    harvest: Harvest, path: str, sniffed: Sniffed, facts: VideoFacts, bursts: BurstRange
+) -> Generator[FrameWindow | None, None, Tally]:
+    """The windows of some bursts of a long file, exactly those of a pass over all; astray where seeks go wrong."""
+    reader = Reader(path, sniffed)
+    try:
+        ruler, places = plan_by_index(reader, facts, harvest.plan)
+        end = len(places) if bursts.last is None else min(bursts.last, len(places))
+        seen = bursts.first == 0 or (yield from first_sight(harvest, reader, ruler, places[: bursts.first]))
+        done = bursts.first
+        if seen and done < end:
+            done = yield from seek_pass(harvest, reader, ruler, places, bursts.first, end)
+        tally = harvest.tally(facts, len(places), astray=not seen or done < end)
+        damaged = reader.damaged > 0 or reader.packets.errors > 0
+        return replace(tally, damaged=damaged, resized=reader.resized > 0)
+    finally:
+        reader.close()
 
 
 def seconds_of(frames: int, facts: VideoFacts) -> float:

@@ -10,11 +10,14 @@ import av
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from fingerprint_db.spec import WindowPlan
 from fingerprint_db.window import FrameWindow
 from jobs.decode.burst import Burst
 from jobs.decode.harvest import Harvest
 from jobs.decode.packets import Packets, Pulse
-from jobs.decode.plan import SEARCH_BURSTS, BurstPlace
+from jobs.decode.passes import GUESSED_FPS
+from jobs.decode.plan import SEARCH_BURSTS, BurstPlace, plan_bursts
+from jobs.decode.protocol import VideoFacts
 from jobs.decode.reader import Reader
 
 
@@ -41,6 +44,14 @@ def ruler_for(reader: Reader, fps: float) -> Ruler:
     return Ruler(origin, fps, base)
 
 
+def plan_by_index(reader: Reader, facts: VideoFacts, plan: WindowPlan) -> tuple[Ruler, tuple[BurstPlace, ...]]:
+    """The bursts of a file that is not read through, from what its container claims and its own index lists."""
+    fps = facts.fps or GUESSED_FPS
+    total = max(facts.frame_count, round(facts.duration_s * fps), 1)
+    ruler = ruler_for(reader, fps)
+    return ruler, plan_bursts(total, known_keyframes(reader, ruler), plan, seconds=total / fps)
+
+
 def known_keyframes(reader: Reader, ruler: Ruler) -> list[int]:
     """Keyframes that the container's own index lists, as frame numbers; [] where it has none."""
     with contextlib.suppress(av.FFmpegError, OSError):
@@ -51,12 +62,41 @@ def known_keyframes(reader: Reader, ruler: Ruler) -> list[int]:
     return sorted({max(0, round(ruler.seconds(stamp) * ruler.fps) + delay) for stamp in stamps})
 
 
-def seek_pass(
+def first_sight(
     harvest: Harvest, reader: Reader, ruler: Ruler, places: Sequence[BurstPlace]
-) -> Generator[FrameWindow | None, None, int]:
-    """Seek to each burst in turn; returns how many were done before a seek led astray."""
+) -> Generator[FrameWindow | None, None, bool]:
+    """Look at the first frame that a pass over all bursts would see, by which it settles size, format and crops.
+
+    What a pass over some later bursts does first, so that it cuts and judges frames alike. False: a seek led astray.
+    """
     pulse = Pulse()
     for number, place in enumerate(places):
+        try:
+            reader.container.seek(max(ruler.pts(place.start + 0.5), ruler.origin), stream=reader.stream)
+        except (av.FFmpegError, OSError):
+            return False
+        reader.restart()
+        packets = iter(Packets(reader.container, reader.stream))
+        reached = yield from _fill(harvest, reader, ruler, Burst(number, place), packets, pulse, glance=True)
+        if not reached:
+            return False
+        if harvest.size != (0, 0):
+            return True
+    return True
+
+
+def seek_pass(
+    harvest: Harvest,
+    reader: Reader,
+    ruler: Ruler,
+    places: Sequence[BurstPlace],
+    first: int = 0,
+    last: int | None = None,
+) -> Generator[FrameWindow | None, None, int]:
+    """Seek to each burst (from ``first`` up to ``last``) in turn; returns the number of the first one not done, because
+    a seek led astray, or the number of places."""
+    pulse = Pulse()
+    for number, place in enumerate(places[first:last], first):
         try:
             reader.container.seek(max(ruler.pts(place.start + 0.5), ruler.origin), stream=reader.stream)
         except (av.FFmpegError, OSError):
@@ -92,9 +132,11 @@ def _fill(
     packets: Iterator[Packet[VideoStream]],
     pulse: Pulse,
     earliest: int | None = None,
+    glance: bool = False,
 ) -> Generator[None, None, bool]:
     """Feed packets from a keyframe on until the burst is complete; False when the place was missed altogether.
 
+    glance: only until a first frame has been seen.
     A keyframe within the burst's stretch begins it; from one before that, frames are decoded up to the planned start.
     """
     place = burst.place
@@ -119,7 +161,7 @@ def _fill(
             begun, landed, start = True, stamp, (stamp if stamp >= low else ruler.pts(place.start))
         for shown in reader.feed(packet):
             harvest.look(shown.frame)
-            if harvest.unfit:
+            if harvest.unfit or glance:
                 return True
             at = None if timeless else shown.frame.pts
             if at is None:  # AVI and raw streams: frames have no times of their own; they follow the keyframe

@@ -7,17 +7,25 @@ from importlib import metadata
 
 from cluster.outcome import ClusterFault, FailureError
 from fingerprint_db.window import FrameWindow
-from jobs.decode.protocol import Decoder, DecodeRequest, DecoderName, DecodeSummary
+from jobs.decode.protocol import Decoder, DecodeRequest, DecoderName, DecodeSummary, LengthRequest
+from jobs.decode.tally import Tally
 
 
-def serve(request: DecodeRequest) -> Iterator[FrameWindow | DecodeSummary | None]:
+def serve(request: DecodeRequest | LengthRequest) -> Iterator[FrameWindow | DecodeSummary | Tally | int | None]:
     """Decode one file: windows in order of time, then the summary; None in between as a sign of life.
+
+    A range of a file ends in a Tally; a LengthRequest is answered by one number.
 
     Errors: FailureError only, of a class in jobs.errors or ``internal`` for a fault of ours.
     """
     try:
         yield None  # the child is up, the decoder may still be loading
-        yield from _decoder(request.decoder).decode(request)
+        if isinstance(request, LengthRequest):
+            from jobs.decode.pyav import PyAVDecoder
+
+            yield PyAVDecoder().bursts(request)  # container claims only, for decord too
+        else:
+            yield from _decoder(request.decoder).decode(request)
     except FailureError:
         raise
     except Exception as error:

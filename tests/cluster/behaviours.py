@@ -265,6 +265,10 @@ class ScriptedWorker:
         if manner == "wait":
             self._interrupted.wait()
             return None
+        if manner == "wait_for_file":
+            while not os.path.exists(task.log):
+                time.sleep(0.02)
+            return 2 * task.name
         if manner == "interrupt_driver":
             os.kill(os.getpid(), signal.SIGINT)
             self._interrupted.wait()

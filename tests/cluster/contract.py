@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cluster import ClusterSettings, Declined, Done, Executor, Failure, WorkersUnavailableError
+from cluster import LATER, ClusterSettings, Declined, Done, Executor, Failure, Later, WorkersUnavailableError
 from tests.cluster.behaviours import KIND_OF, Script, ScriptedWorker, failing_factory
 
 
@@ -91,6 +91,51 @@ class ExecutorContract:
             next(completions)
         assert next(drawn) <= 5 + self.workers + 1  # finished, under way, and the one whose slot came free
         completions.close()
+
+    def test_a_source_that_says_later_is_asked_again_when_something_has_moved_on(self) -> None:
+        passed: list[int] = []
+        finished: list[int] = []
+
+        def gate(task: Script, _ticket: str) -> bool:
+            passed.append(task.name)
+            return True
+
+        def tasks() -> Iterator[Script | Later]:
+            yield Script(1)
+            while not passed:
+                yield LATER
+            yield Script(2)
+            while len(finished) < 2:
+                yield LATER
+            yield Script(3)
+
+        for completion in self.run(tasks(), gate=gate, workers=2):
+            finished.append(completion.task.name)
+        assert sorted(finished[:2]) == [1, 2]
+        assert finished[2:] == [3]
+
+    def test_a_source_that_says_later_while_nothing_is_under_way_is_an_error_instead_of_a_standstill(self) -> None:
+        completions = self.run(itertools.chain([Script(1)], itertools.repeat(LATER)))
+        assert next(completions).task.name == 1
+        with pytest.raises(RuntimeError, match="none is"):
+            next(completions)
+
+    def test_the_driver_has_a_pulse_while_nothing_finishes_and_after_every_completion(self, tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        begun = tmp_path / "go.died.1"
+        beats: list[int] = []
+
+        def pulse() -> None:
+            beats.append(threading.get_ident())
+            if len(beats) == 3:
+                begun.touch()
+
+        executor = self.make(ClusterSettings(workers=1))
+        held = Script(1, perform="wait_for_file", log=str(begun))
+        done = list(executor.run(functools.partial(ScriptedWorker, str(log)), wanted, [held, Script(2)], pulse=pulse))
+        assert [completion.task.name for completion in done] == [1, 2]
+        assert len(beats) >= 3
+        assert set(beats) == {threading.get_ident()}
 
     def test_closing_ends_a_run_over_endless_tasks(self, tmp_path: Path) -> None:
         log = tmp_path / "log"

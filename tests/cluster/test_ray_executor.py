@@ -113,7 +113,7 @@ def test_actors_that_die_before_they_have_started_end_the_run_and_consume_nothin
 def test_a_cluster_without_room_is_told_instead_of_waited_for_without_end() -> None:
     tasks = iter([Script(1)])
     crowded = executor(cpus_per_worker=64.0, start_timeout_s=0.5)
-    with pytest.raises(WorkersUnavailableError, match="has the cluster room"):
+    with pytest.raises(WorkersUnavailableError, match=r"has the cluster room for one \(64 CPU\)"):
         list(crowded.run(ScriptedWorker, wanted, tasks))
     assert next(tasks).name == 1
 

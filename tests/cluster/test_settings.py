@@ -20,6 +20,9 @@ from cluster.settings import _cgroup_quota
         ({"executor": "dask"}, "must be 'local' or 'ray'"),
         ({"gpus_per_worker": -0.5}, "must not be negative"),
         ({"object_store_mb": 10}, "at least 80"),
+        ({"executor": "ray", "workers": -1}, "workers is -1; it must be zero or more"),
+        ({"memory_mb": -1}, "memory_mb is -1"),
+        ({"executor": "ray", "workers": 0, "cpus_per_worker": 0.0}, "reserve nothing"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(wrong: dict[str, object], message: str) -> None:

@@ -31,6 +31,9 @@ def test_flags_win_over_the_environment_which_wins_over_the_file(tmp_path: Path)
         ("lease_s = 0", "lease_s"),
         ("home = ", "not valid TOML"),
         ("workers = -1", "workers"),
+        ("split_bursts = -1", "split_bursts"),
+        ("cpus_per_worker = 0", "cpus_per_worker"),
+        ("object_store_mb = 10", "at least 80"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(tmp_path: Path, text: str, said: str) -> None:
