@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ from fingerprint_db.spec import FingerprintSpec
 from fingerprint_db.window import FrameWindow, WindowFingerprint
 from jobs.archive import Fetched, fetch
 from jobs.decode.protocol import DecodeRequest, DecoderName, DecodeSummary, VideoFacts
+from jobs.decode.replies import REPLIES, REPLY_MB, checked
 from jobs.decode.service import decoder_version
 from jobs.errors import FailureKind
 from jobs.settings import Settings
@@ -86,7 +88,7 @@ class VideoWorker:
         torch.set_num_threads(1)
         self._settings = settings
         self._scratch = Path(settings.scratch) if settings.scratch else None
-        self._sandbox = Sandbox(DECODE_SERVICE, settings.limits)
+        self._sandbox = Sandbox(DECODE_SERVICE, settings.limits, replies=REPLIES)
         self._fetched: dict[str, Fetched] = {}
 
     def admit(self, task: FileTask) -> ContentTicket:
@@ -122,11 +124,12 @@ class VideoWorker:
         request = DecodeRequest(path, self._settings.spec.plan, self._settings.decoder)
         windows: list[WindowFingerprint] = []
         summary: DecodeSummary | None = None
-        for reply in self._sandbox.call(request):
-            if isinstance(reply, FrameWindow):
-                windows.append(fingerprint_window(reply, device=self._settings.device))
-            elif isinstance(reply, DecodeSummary):
-                summary = reply
+        with contextlib.closing(self._sandbox.call(request)) as replies:
+            for reply in checked(replies, request.plan):
+                if isinstance(reply, FrameWindow):
+                    windows.append(fingerprint_window(reply, device=self._settings.device))
+                else:
+                    summary = reply
         if summary is None:
             raise FailureKind.DAMAGED.error("the decoder ended without saying what it had read")
         return FileFingerprint(
@@ -151,6 +154,7 @@ def worker_factory(settings: Settings, spec: FingerprintSpec) -> functools.parti
         stall_s=settings.stall_s,
         memory_mb=settings.decode_mb,
         max_calls=FILES_PER_CHILD,
+        reply_mb=REPLY_MB,
     )
     return functools.partial(
         make_worker, WorkerSettings(spec, settings.decoder, settings.device, limits, settings.scratch)
