@@ -72,7 +72,10 @@ def send(sock: socket.socket, kind: FrameKind, parts: list[memoryview], wait: Wa
 def receive(
     sock: socket.socket, wait: Wait | None = None, limit_bytes: int | None = None
 ) -> tuple[FrameKind, list[bytearray]]:
-    """Read one frame. wait: called when a non-blocking socket is empty. Raises ClosedError, OversizedError, GarbledError."""
+    """Read one frame. wait: called when a non-blocking socket is empty.
+
+    Raises ClosedError, OversizedError, GarbledError.
+    """
     raw_kind, count = _HEADER.unpack(_receive_exactly(sock, _HEADER.size, wait))
     if count > _MAX_PARTS:
         raise GarbledError(f"a reply has {count} parts, more than the {_MAX_PARTS} that are allowed")

@@ -1,8 +1,9 @@
 """A sandbox: a function that runs in a child process which may hang, crash or eat memory at no cost to the caller.
 
 The child loses the secrets of the environment, core dumps, and its life on any fault; where the kernel grants it, also
-the network, writing, other processes and its privileges (``cluster.isolation``). What it says is read as plain data and
-checked (``cluster.replies``), so that a decoder which a file has taken over gains nothing here. SECURITY.md has the rest.
+the network, writing, other processes and its privileges (``cluster.isolation``). What it says is read as plain data
+and checked (``cluster.replies``), so that a decoder which a file has taken over gains nothing here. SECURITY.md has the
+rest.
 """
 
 from __future__ import annotations
@@ -129,6 +130,8 @@ class Sandbox:
                     raise FailureError(_hijacked(f"{kind.name} during a call"))
         except ClosedError:
             raise FailureError(self._post_mortem()) from None
+        except FailureError as error:
+            raise FailureError(self._with_last_words(error.failure)) from None
         finally:
             self._busy = False
             self._calls += 1
@@ -212,6 +215,13 @@ class Sandbox:
             return ClusterFault.OUT_OF_MEMORY.failure("the child process asked for more memory than it may have")
         how = f"was ended by {_signal_name(-status)}" if status < 0 else f"exited with status {status}"
         return ClusterFault.CRASHED.failure(f"the child process {how}" + (f": {last}" if last else ""))
+
+    def _with_last_words(self, failure: Failure) -> Failure:
+        """A child that hung may have said why."""
+        last = self._child.last_line() if self._child is not None else ""
+        if failure.kind not in (ClusterFault.DEADLINE, ClusterFault.STALLED) or not last:
+            return failure
+        return replace(failure, message=f"{failure.message}; its last words: {last}")
 
     def _end_child(self, *, grace_s: float) -> None:
         child, self._child = self._child, None

@@ -20,7 +20,7 @@ from jobs.decode.protocol import DecodeSummary, VideoFacts
 REPLIES: tuple[type, ...] = (FrameWindow, DecodeSummary, VideoFacts)
 # A window of 16 frames of 256 x 256 pixels, 16 bits a sample and no subsampling, has 6 MiB.
 REPLY_MB = 64
-_TEXTS, _TEXT_CHARACTERS, _LARGEST = 200, 2000, 1e15
+_TEXTS, _TEXT_CHARACTERS, _LARGEST = 200, 2000, 1e30
 
 
 def checked(replies: Iterable[object], plan: WindowPlan) -> Iterator[FrameWindow | DecodeSummary]:

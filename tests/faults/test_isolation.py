@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,14 @@ def test_the_child_stands_in_an_empty_folder_that_goes_with_it(surroundings: dic
 def test_the_environment_is_the_short_list_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch, surroundings: dict[str, Any]
 ) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "PGPASSWORD", "MAKERSMARK_DB", "SSH_AUTH_SOCK", "LD_PRELOAD"):
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SESSION_TOKEN",
+        "PGPASSWORD",
+        "MAKERSMARK_DB",
+        "SSH_AUTH_SOCK",
+        "LD_PRELOAD",
+    ):
         monkeypatch.setenv(name, "hunter2")
     with Sandbox(f"{HERE}:look_around") as sandbox:
         (found,) = sandbox.call(None)
@@ -139,9 +147,7 @@ def test_owner_mode_and_times_of_a_file_cannot_be_changed(
     assert (victim.stat().st_mode, victim.stat().st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
 
 
-def test_not_even_the_temporary_folder_and_the_own_one_can_be_written_to(
-    prisoner: Sandbox, granted: Isolation
-) -> None:
+def test_not_even_the_temporary_folder_and_the_own_one_can_be_written_to(prisoner: Sandbox, granted: Isolation) -> None:
     if not granted.read_only:
         pytest.skip("this kernel has no Landlock")
     assert attempt(prisoner, "write_here")[1] in REFUSED
@@ -201,10 +207,20 @@ def test_what_the_child_has_started_dies_with_it() -> None:
     with Sandbox(f"{BEHAVIOURS}:misbehave", Limits(total_s=60.0, stall_s=2.0)) as sandbox:
         call = sandbox.call(("spawn", None))
         child = psutil.Process(next(call))
+        started = threading.Event()
+        grandchildren: list[psutil.Process] = []
+
+        def watch() -> None:
+            while not grandchildren and not started.wait(0.02):
+                grandchildren.extend(child.children())
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
         with pytest.raises(FailureError) as caught:
-            while True:
-                grandchildren = child.children()
-                next(call)
+            next(call)
+        started.set()
+        watcher.join()
+        assert len(grandchildren) == 1
     assert caught.value.failure.kind == "stalled"
     assert all(gone(process.pid) for process in grandchildren)
 
