@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -61,10 +61,11 @@ def _never_end(_: DecodeRequest) -> Iterator[None]:
         yield None
 
 
-def _eat(_: DecodeRequest) -> NoReturn:
+def _eat(_: DecodeRequest) -> Iterator[None]:
     hoard = []
     while True:
-        hoard.append(np.ones(2**20, np.float64))  # 8 MiB, touched
+        hoard.append(np.ones(2**21, np.float64))  # 16 MiB, touched
+        yield None  # on a busy machine it must not be taken for stalled
 
 
 def _segfault(_: DecodeRequest) -> None:
