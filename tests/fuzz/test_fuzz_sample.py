@@ -1,4 +1,4 @@
-"""A seeded sample of what ``make fuzz`` does at length: no worker crashes, nothing hangs, every file is accounted for."""
+"""A seeded sample of what ``make fuzz`` does at length: no worker crashes, nothing hangs, every file has its end."""
 
 from __future__ import annotations
 
