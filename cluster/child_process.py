@@ -13,12 +13,14 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import psutil
 
@@ -53,8 +55,13 @@ def import_path() -> str:
 class ChildProcess:
     """A running child. All methods are safe from any thread."""
 
-    def __init__(self, target: str, *, memory_mb: int, file_mb: int | None) -> None:
-        """Start it. target: ``package.module:function``. file_mb: largest file it may write, None for no limit."""
+    def __init__(
+        self, target: str, *, memory_mb: int, file_mb: int | None = None, writable: Sequence[str] = ()
+    ) -> None:
+        """Start it. target: ``package.module:function``. file_mb: largest file it may write, None for no limit.
+
+        writable: folders in which it may write at all, where the kernel can tell (``cluster.isolation``).
+        """
         self.sock, theirs = socket.socketpair()
         lifeline_read, self._lifeline = os.pipe()
         stderr_read, stderr_write = os.pipe()
@@ -65,6 +72,9 @@ class ChildProcess:
         self.over_memory_mb: int | None = None
         command = [sys.executable, "-P", "-m", CHILD_MODULE]
         command += [str(theirs.fileno()), str(lifeline_read), str(memory_mb), str(file_mb or 0), target]
+        command += [os.path.abspath(folder) for folder in writable]
+        # Empty, its own, and gone with it: what a library drops where it stands lands in nobody's folder.
+        self._folder = tempfile.mkdtemp(prefix="makersmark-child-")
         try:
             for end in (self.sock, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
@@ -74,6 +84,7 @@ class ChildProcess:
                 stdout=stderr_write,
                 stderr=stderr_write,
                 env=child_environment(os.environ),
+                cwd=self._folder,
                 pass_fds=(theirs.fileno(), lifeline_read),
                 # Its own session: Ctrl-C in the terminal is ours to handle, and kill can take the whole group.
                 start_new_session=True,
@@ -82,6 +93,7 @@ class ChildProcess:
             self.sock.close()
             os.close(self._lifeline)
             os.close(stderr_read)
+            shutil.rmtree(self._folder, ignore_errors=True)
             raise
         finally:
             theirs.close()
@@ -148,6 +160,7 @@ class ChildProcess:
                 self._popen.wait()
                 self._reaped = True
                 os.close(self._lifeline)
+                shutil.rmtree(self._folder, ignore_errors=True)
         if threading.current_thread() is not self._watcher:
             # Its pipe is at its end now; wait so that the last words are complete.
             self._watcher.join(timeout=2.0)

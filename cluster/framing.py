@@ -1,8 +1,8 @@
-"""The wire between a sandbox and its child: frames of pickle protocol 5 whose array buffers travel without a copy.
+"""The wire between a sandbox and its child: frames whose array buffers travel without a copy.
 
-A frame is a fixed header (kind, number of parts), the byte length of each part, then the parts: the pickle
-itself and its out-of-band buffers (PEP 574). Only one end is trusted with time: the child simply blocks, the
-parent hands in how it waits.
+A frame is a fixed header (kind, number of parts), the byte length of each part, then the parts. A request is a pickle
+and its out-of-band buffers (PEP 574); what comes back is plain data (``cluster.replies``), never a pickle. Only one
+end is trusted with time: the child simply blocks, the parent hands in how it waits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAX_PARTS = 4096
 
 
 class FrameKind(IntEnum):
-    READY = 1  # child, once: {"network_isolated": bool}
+    READY = 1  # child, once: the fields of cluster.isolation.Isolation
     CALL = 2  # parent: the request
     REPLY = 3  # child: one reply
     ALIVE = 4  # child: progress without a reply
@@ -42,18 +42,22 @@ class ClosedError(EOFError):
 
 
 class OversizedError(ValueError):
-    """A frame is larger than allowed, or its header makes no sense."""
+    """A frame is larger than allowed."""
+
+
+class GarbledError(ValueError):
+    """A header that makes no sense: the child's memory was trampled, or the child is no longer ours."""
 
 
 def encode(value: Any) -> list[memoryview]:
-    """The parts of one value: the pickle, then its buffers in place. Raises what pickling raises."""
+    """The parts of one request: the pickle, then its buffers in place. Raises what pickling raises."""
     buffers: list[pickle.PickleBuffer] = []
     data = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     return [memoryview(data), *(buffer.raw() for buffer in buffers)]
 
 
 def decode(parts: list[bytearray]) -> Any:
-    """The value; arrays lie in ``parts`` and may be written to. Raises what unpickling raises."""
+    """The request; for the child alone, which trusts its parent. Raises what unpickling raises."""
     return pickle.loads(parts[0], buffers=parts[1:])
 
 
@@ -68,14 +72,17 @@ def send(sock: socket.socket, kind: FrameKind, parts: list[memoryview], wait: Wa
 def receive(
     sock: socket.socket, wait: Wait | None = None, limit_bytes: int | None = None
 ) -> tuple[FrameKind, list[bytearray]]:
-    """Read one frame. wait: called when a non-blocking socket is empty. Raises ClosedError, OversizedError."""
+    """Read one frame. wait: called when a non-blocking socket is empty.
+
+    Raises ClosedError, OversizedError, GarbledError.
+    """
     raw_kind, count = _HEADER.unpack(_receive_exactly(sock, _HEADER.size, wait))
     if count > _MAX_PARTS:
-        raise OversizedError(f"a reply has {count} parts, more than the {_MAX_PARTS} that are allowed")
+        raise GarbledError(f"a reply has {count} parts, more than the {_MAX_PARTS} that are allowed")
     try:
         kind = FrameKind(raw_kind)
     except ValueError as error:
-        raise OversizedError(f"a reply of the unknown kind {raw_kind}") from error
+        raise GarbledError(f"a reply of the unknown kind {raw_kind}") from error
     lengths = struct.unpack(f"<{count}Q", _receive_exactly(sock, 8 * count, wait))
     if limit_bytes is not None and sum(lengths) > limit_bytes:
         size, allowed = sum(lengths) / 2**20, limit_bytes / 2**20

@@ -1,27 +1,34 @@
 """A sandbox: a function that runs in a child process which may hang, crash or eat memory at no cost to the caller.
 
-It contains accidents, not attackers: the child has the caller's user and files, loses the network where the kernel
-allows it, the secrets of the environment, core dumps, and its life on any fault.
+The child loses the secrets of the environment, core dumps, and its life on any fault; where the kernel grants it, also
+the network, writing, other processes and its privileges (``cluster.isolation``). What it says is read as plain data
+and checked (``cluster.replies``), so that a decoder which a file has taken over gains nothing here. SECURITY.md has the
+rest.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+import re
 import select
 import signal
 import socket
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any
 
 from cluster.child_process import ChildProcess
-from cluster.framing import ClosedError, FrameKind, OversizedError, decode, encode, receive, send
-from cluster.outcome import ClusterFault, Failure, FailureError, one_line
+from cluster.framing import ClosedError, FrameKind, GarbledError, OversizedError, encode, receive, send
+from cluster.isolation import Isolation
+from cluster.outcome import ClusterFault, Failure, FailureError, Policy
+from cluster.replies import MalformedError, allowed_types, unpack
 
 _CLOSE_GRACE_S = 0.5
+_KIND = re.compile(r"[a-z][a-z0-9_]{0,31}")  # the ledger's column holds 32 characters
+_MESSAGE_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +56,27 @@ class Sandbox:
     one. The function may yield ``Heartbeat()`` to show progress without a reply. One call at a time.
     """
 
-    def __init__(self, target: str, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        target: str,
+        limits: Limits | None = None,
+        *,
+        replies: Sequence[type] = (),
+        writable: Sequence[str] = (),
+    ) -> None:
+        """replies: the dataclasses and enums that may come back, besides plain data and arrays of numbers.
+
+        writable: the only folders in which the child may write, where the kernel grants that.
+        Raises TypeError for a class of reply that cannot be checked.
+        """
         self._target = target
+        self._allowed = allowed_types([Failure, Policy, *replies])
+        self._writable = tuple(writable)
         self._limits = limits if limits is not None else Limits()
         self._child: ChildProcess | None = None
         self._calls = 0
         self._busy = False
-        self._network_isolated: bool | None = None
+        self._isolation: Isolation | None = None
 
     @property
     def pid(self) -> int | None:
@@ -63,11 +84,16 @@ class Sandbox:
         return self._child.pid if self._child is not None else None
 
     @property
-    def network_isolated(self) -> bool | None:
-        """Whether the kernel let the child leave the network; None before a first child has started."""
-        return self._network_isolated
+    def isolation(self) -> Isolation | None:
+        """What the kernel let the child give up; None before a first child has started."""
+        return self._isolation
 
-    def call(self, request: Any) -> Iterator[Any]:
+    @property
+    def network_isolated(self) -> bool | None:
+        """Whether the child has left the network; None before a first child has started."""
+        return self._isolation.network if self._isolation is not None else None
+
+    def call(self, request: Any) -> Generator[Any, None, None]:
         """Stream the replies to one picklable request.
 
         Raises FailureError: the function's own, or deadline, stalled, out_of_memory, crashed, internal (ClusterFault).
@@ -86,7 +112,7 @@ class Sandbox:
             while True:
                 kind, received = self._receive(child, clock)
                 if kind is FrameKind.REPLY:
-                    reply = _decoded(received)
+                    reply = self._unpacked(received)
                     clock.pause()
                     yield reply
                     del reply, received
@@ -95,15 +121,17 @@ class Sandbox:
                     clean = True
                     return
                 elif kind is FrameKind.FAILED:
-                    failure = _decoded(received)
+                    failure = self._failure(received)
                     clean = True
                     raise FailureError(failure)
                 elif kind is FrameKind.BROKEN:
-                    raise FailureError(_decoded(received))
+                    raise FailureError(self._failure(received))
                 elif kind is not FrameKind.ALIVE:
-                    raise FailureError(ClusterFault.INTERNAL.failure(f"the child sent {kind.name} during a call"))
+                    raise FailureError(_hijacked(f"{kind.name} during a call"))
         except ClosedError:
             raise FailureError(self._post_mortem()) from None
+        except FailureError as error:
+            raise FailureError(self._with_last_words(error.failure)) from None
         finally:
             self._busy = False
             self._calls += 1
@@ -136,13 +164,15 @@ class Sandbox:
             # It died between calls (killed for its memory, or by an operator): no fault of this request.
             self._end_child(grace_s=0.0)
         limits = self._limits
-        child = self._child = ChildProcess(self._target, memory_mb=limits.memory_mb, file_mb=limits.file_mb)
+        child = self._child = ChildProcess(
+            self._target, memory_mb=limits.memory_mb, file_mb=limits.file_mb, writable=self._writable
+        )
         self._calls = 0
         starting = _Clock(Limits(total_s=limits.start_s, stall_s=limits.start_s))
         kind, received = self._receive(child, starting)
         if kind is not FrameKind.READY:
-            raise FailureError(_decoded(received))
-        self._network_isolated = bool(_decoded(received)["network_isolated"])
+            raise FailureError(self._failure(received))
+        self._isolation = Isolation(**self._unpacked(received))
         clock.resume()
         return child
 
@@ -153,6 +183,21 @@ class Sandbox:
             return receive(child.sock, wait, self._limits.reply_mb * 2**20)
         except OversizedError as error:
             raise FailureError(ClusterFault.INTERNAL.failure(str(error))) from None
+        except GarbledError as error:
+            raise FailureError(_hijacked(str(error))) from None
+
+    def _unpacked(self, received: list[bytearray]) -> Any:
+        try:
+            return unpack(received, self._allowed)
+        except MalformedError as error:
+            raise FailureError(_hijacked(str(error))) from None
+
+    def _failure(self, received: list[bytearray]) -> Failure:
+        """What the child says went wrong, fit for tables and terminals whatever it says."""
+        failure = self._unpacked(received)
+        if not isinstance(failure, Failure) or not _KIND.fullmatch(failure.kind):
+            raise FailureError(_hijacked("a failure that is none"))
+        return replace(failure, message=_printable(failure.message))
 
     def _post_mortem(self) -> Failure:
         """Why the connection broke, from what the watcher saw and how the child ended."""
@@ -170,6 +215,13 @@ class Sandbox:
             return ClusterFault.OUT_OF_MEMORY.failure("the child process asked for more memory than it may have")
         how = f"was ended by {_signal_name(-status)}" if status < 0 else f"exited with status {status}"
         return ClusterFault.CRASHED.failure(f"the child process {how}" + (f": {last}" if last else ""))
+
+    def _with_last_words(self, failure: Failure) -> Failure:
+        """A child that hung may have said why."""
+        last = self._child.last_line() if self._child is not None else ""
+        if failure.kind not in (ClusterFault.DEADLINE, ClusterFault.STALLED) or not last:
+            return failure
+        return replace(failure, message=f"{failure.message}; its last words: {last}")
 
     def _end_child(self, *, grace_s: float) -> None:
         child, self._child = self._child, None
@@ -216,12 +268,12 @@ class _Clock:
         return self._limits.total_s - self._spent - (time.monotonic() - self._since)
 
 
-def _decoded(parts: list[bytearray]) -> Any:
-    try:
-        return decode(parts)
-    except Exception as error:
-        message = f"a reply cannot be read here: {one_line(error)}"
-        raise FailureError(ClusterFault.INTERNAL.failure(message)) from None
+def _hijacked(what: str) -> Failure:
+    return ClusterFault.CRASHED.failure(f"the child process is not to be trusted any more; it sent {what}")
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text[:_MESSAGE_CHARACTERS])
 
 
 def _signal_name(number: int) -> str:

@@ -1,12 +1,13 @@
 """The child's side of a sandbox: give up what is not needed, tie the own life to the parent's, then serve calls.
 
-Run by ``cluster.child_process`` as ``python -P -m cluster.sandbox_child SOCKET LIFELINE MEMORY_MB FILE_MB TARGET``.
+Run by ``cluster.child_process`` as ``python -P -m cluster.sandbox_child SOCKET LIFELINE MEMORY_MB FILE_MB TARGET
+WRITABLE...``. Requests come as pickles, since whoever sends them is trusted; answers go as plain data, since this
+process is not: see ``cluster.replies``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import importlib
 import os
@@ -17,15 +18,16 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import Any
 
-from cluster.framing import ClosedError, FrameKind, Heartbeat, decode, encode, receive, send
+from cluster.framing import ClosedError, FrameKind, Heartbeat, decode, receive, send
+from cluster.isolation import isolate
 from cluster.outcome import ClusterFault, FailureError, failure_of
+from cluster.replies import pack
 
 Serve = Callable[[Any], Iterable[Any]]
 
-_CLONE_NEWUSER = 0x10000000
-_CLONE_NEWNET = 0x40000000
 # RLIMIT_DATA counts what is mapped, not what is touched: thread stacks and heap reserves of imported libraries need
 # room above the limit on resident memory. It stops the one huge allocation that no watcher would be quick enough for.
 _MAPPED_HEADROOM_MB = 512
@@ -36,7 +38,7 @@ def main(arguments: list[str]) -> int:
     socket_fd, lifeline, memory_mb, file_mb = (int(text) for text in arguments[:4])
     _die_with_parent(lifeline)
     _limit_resources(memory_mb, file_mb)
-    isolated = leave_network()
+    isolation = isolate(arguments[5:])
     threading.Thread(target=_exit_on_hangup, args=(lifeline,), name="lifeline", daemon=True).start()
     sock = socket.socket(fileno=socket_fd)
     sock.set_inheritable(False)
@@ -46,7 +48,7 @@ def main(arguments: list[str]) -> int:
         except BaseException as error:
             _send_failure(sock, FrameKind.BROKEN, error)
             return 0
-        send(sock, FrameKind.READY, encode({"network_isolated": isolated}))
+        send(sock, FrameKind.READY, pack(asdict(isolation)))
         while True:
             _kind, parts = receive(sock)
             if not _answer(sock, serve, parts):
@@ -64,7 +66,7 @@ def _answer(sock: socket.socket, serve: Serve, parts: list[bytearray]) -> bool:
             if isinstance(reply, Heartbeat):
                 send(sock, FrameKind.ALIVE, [])
             else:
-                send(sock, FrameKind.REPLY, encode(reply))
+                send(sock, FrameKind.REPLY, pack(reply))
         send(sock, FrameKind.END, [])
         return True
     except ClosedError:
@@ -79,9 +81,9 @@ def _answer(sock: socket.socket, serve: Serve, parts: list[bytearray]) -> bool:
 
 def _send_failure(sock: socket.socket, kind: FrameKind, error: BaseException) -> None:
     try:
-        parts = encode(failure_of(error))
-    except Exception as unpicklable:
-        parts = encode(ClusterFault.INTERNAL.failure(f"a failure that cannot be sent: {type(unpicklable).__name__}"))
+        parts = pack(failure_of(error))
+    except Exception as unsendable:
+        parts = pack(ClusterFault.INTERNAL.failure(f"a failure that cannot be sent: {type(unsendable).__name__}"))
     send(sock, kind, parts)
 
 
@@ -124,26 +126,6 @@ def _lower(limit: int, value: int) -> None:
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     with contextlib.suppress(OSError, ValueError):  # not every platform knows every limit
         resource.setrlimit(limit, (value, value))
-
-
-def leave_network() -> bool:
-    """Move into a network namespace without interfaces, by privilege or through a user namespace; False if refused."""
-    if not sys.platform.startswith("linux"):
-        return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    if not hasattr(libc, "unshare"):
-        return False
-    if libc.unshare(_CLONE_NEWNET) == 0:
-        return True
-    user, group = os.geteuid(), os.getegid()
-    if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
-        return False
-    # Keep the own name inside the new user namespace; unmapped, it would be "nobody" to every tool that asks.
-    with contextlib.suppress(OSError):
-        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
-            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-                file.write(text)
-    return True
 
 
 if __name__ == "__main__":

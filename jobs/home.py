@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from fingerprint_db.snapshot import Snapshot
 from sqlalchemy import Engine
 
+from fingerprint_db.snapshot import Snapshot
 from fingerprint_db.store import SignatureStore
 from jobs.archive import Folder, is_local, local_path
 from jobs.database import open_database

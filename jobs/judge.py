@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fingerprint_db.matcher import Matcher
 from rich.console import Console
 
 from cluster.outcome import Failure
+from fingerprint_db.matcher import Matcher
 from fingerprint_db.snapshot import Snapshot
 from fingerprint_db.spec import FingerprintSpec
 from jobs.archive import local_path, safe_uri

@@ -7,11 +7,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from fingerprint_db.matcher import Matcher
 from rich.console import Console
 from sqlalchemy import Engine, exists, func, select
 from sqlalchemy.orm import Session
 
+from fingerprint_db.matcher import Matcher
 from fingerprint_db.verdict import Verdict
 from jobs.database import for_reading
 from jobs.home import Home

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -25,6 +26,7 @@ from jobs.decode.protocol import (
     LengthRequest,
     VideoFacts,
 )
+from jobs.decode.replies import REPLIES, REPLY_MB, checked
 from jobs.decode.service import decoder_version
 from jobs.decode.tally import Tally
 from jobs.errors import FailureKind
@@ -111,7 +113,7 @@ class VideoWorker:
         torch.set_num_threads(1)
         self._settings = settings
         self._scratch = Path(settings.scratch) if settings.scratch else None
-        self._sandbox = Sandbox(DECODE_SERVICE, settings.limits)
+        self._sandbox = Sandbox(DECODE_SERVICE, settings.limits, replies=REPLIES)
         self._fetched: dict[str, Fetched] = {}
         self._kept: tuple[str, Fetched] | None = None  # a long file's copy: its next range is likely to come here too
 
@@ -208,11 +210,12 @@ class VideoWorker:
 
         windows: list[WindowFingerprint] = []
         end: DecodeSummary | Tally | None = None
-        for reply in self._sandbox.call(request):
-            if isinstance(reply, FrameWindow):
-                windows.append(fingerprint_window(reply, device=self._settings.device))
-            elif isinstance(reply, DecodeSummary | Tally):
-                end = reply
+        with contextlib.closing(self._sandbox.call(request)) as replies:
+            for reply in checked(replies, request.plan):
+                if isinstance(reply, FrameWindow):
+                    windows.append(fingerprint_window(reply, device=self._settings.device))
+                else:
+                    end = reply
         return windows, end
 
 
@@ -252,6 +255,7 @@ def worker_factory(settings: Settings, spec: FingerprintSpec) -> functools.parti
         stall_s=settings.stall_s,
         memory_mb=settings.decode_mb,
         max_calls=FILES_PER_CHILD,
+        reply_mb=REPLY_MB,
     )
     return functools.partial(
         make_worker, WorkerSettings(spec, settings.decoder, settings.device, limits, settings.scratch)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from jobs.archive import safe_uri
 from jobs.record import describe_verdict
 
 if TYPE_CHECKING:  # the verbs import torch and faiss, which help and look-ups need not wait for
@@ -207,6 +208,26 @@ def set_aside(console: Console, entries: Sequence[SetAside], *, as_json: bool) -
         content = f" {entry.sha256[:16]}" if entry.sha256 else ""
         console.print(f"  {entry.state}{content}, {tries}, since {entry.since}", style="dim", highlight=False)
         console.print(f"  {entry.kind}: {escape(entry.message)}", highlight=False, soft_wrap=True)
+
+
+def set_aside_entry(console: Console, entry: SetAside) -> None:
+    """Everything known of one set-aside content or location."""
+    table = _two_columns("Set aside")
+    for label, value in (
+        ("file", safe_uri(entry.uri) or "under no name any more"),
+        *(("also", f"{safe_uri(uri)} ({state})") for uri, state in entry.locations if uri != entry.uri),
+        ("content", entry.sha256 or "could not be read"),
+        ("bytes", "" if entry.size is None else str(entry.size)),
+        ("state", f"{entry.state} since {entry.since}"),
+        ("class", f"{entry.kind} (policy: {entry.policy or 'none'})"),
+        ("attempts", str(entry.attempts)),
+        ("reason", entry.message),
+        ("what to do", entry.next_step),
+        ("spec", entry.spec or ""),
+    ):
+        if value:
+            table.add_row(label, escape(value))
+    console.print(table)
 
 
 def _two_columns(title: str) -> Table:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from jobs import show
+from jobs.archive import safe_uri
 from jobs.cli.options import SOME_UNREADABLE, AsJson, Db, Home, open_home
 from jobs.errors import BadUsageError
 
@@ -53,6 +54,28 @@ def quarantine_list(
     from jobs.quarantine import set_aside
 
     show.set_aside(Console(), set_aside(open_home(context, home, db).engine, skipped=skipped), as_json=as_json)
+
+
+@quarantine_app.command("show")
+def quarantine_show(
+    context: typer.Context,
+    target: Annotated[str, typer.Argument(metavar="SHA256|URI|FILE")],
+    home: Home = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Everything known of one set-aside file: its names, attempts, class, the decoder's last words, what to do next."""
+    from jobs.quarantine import find
+
+    entries = find(open_home(context, home, db).engine, target)
+    if not entries:
+        print(f"makersmark: {safe_uri(target)} is not set aside; `makersmark lookup` tells its state", file=sys.stderr)
+        raise typer.Exit(SOME_UNREADABLE)
+    for entry in entries:
+        if as_json:
+            print(json.dumps(entry.as_full_dict()))
+        else:
+            show.set_aside_entry(Console(), entry)
 
 
 @quarantine_app.command("retry")

@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from jobs.decode.probe import FIRST_PACKETS, SEI_BYTES, encoder_marks
+from jobs.decode.probe import FIRST_PACKETS, LONGEST_S, SEI_BYTES, encoder_marks
 
 HEARTBEAT_S = 0.5
 MAX_READ_ERRORS = 16  # consecutive; a demuxer that answers only errors is at its end
@@ -124,7 +124,9 @@ def index_packets(container: InputContainer, stream: VideoStream) -> Generator[N
     # AVI has no presentation times: with B-frames FFmpeg hands out decode times in their place.
     untimed = container.format.name == "avi" and not all_key
     known = [pts for pts in times if pts is not None]
-    if untimed or not known or len(known) < len(times) or len(set(known)) < len(known):
+    # In Python's integers, as two 64-bit times may be further apart than 64 bits hold.
+    damaged = bool(known) and (max(known) - min(known)) * float(stream.time_base or 1) > LONGEST_S
+    if untimed or damaged or not known or len(known) < len(times) or len(set(known)) < len(known):
         pts, keys = np.zeros(0, np.int64), keyed
     else:
         pts = np.sort(np.asarray(known, np.int64))

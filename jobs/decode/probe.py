@@ -26,6 +26,8 @@ FORMATS = (
 )
 FIRST_PACKETS = 6
 SEI_BYTES = 65536  # of each of the first packets; encoders put their signature before the first slice
+LONGEST_S = 10 * 365.25 * 86400  # a length of more than ten years is a damaged number, not a recording
+LOWEST_FPS, HIGHEST_FPS = 1e-6, 1e6  # rates outside are reckoned from damaged times
 MAX_DECLARED = 48
 MAX_VALUE = 600
 _ENCODER_MARKS = re.compile(
@@ -94,6 +96,10 @@ def declared_facts(path: str, container: InputContainer, stream: VideoStream) ->
     if duration <= 0 and container.duration:
         duration = container.duration / av.time_base
     rate = stream.average_rate or stream.guessed_rate
+    if rate and not LOWEST_FPS <= rate <= HIGHEST_FPS:
+        rate = None
+    if duration > LONGEST_S:
+        duration = 0.0
     bit_rate = context.bit_rate or container.bit_rate or 0
     return VideoFacts(
         container=_container_name(path, container),

@@ -56,13 +56,16 @@ def prepare(
     workers = max(1, min(settings.workers or default_workers(), len(todo)))
     limits = Limits(total_s=settings.file_s, stall_s=settings.file_s, memory_mb=settings.decode_mb)
     requests = {
-        PrepareRequest(clip.path.absolute(), cache.file(key, ".mp4") if chain else None, chain): (clip, key)
+        PrepareRequest(clip.path.absolute(), cache.file(key, ".mp4").absolute() if chain else None, chain): (clip, key)
         for clip, key in todo
     }
+    writable = sorted({str(request.target.parent) for request in requests if request.target is not None})
+    for folder in writable:
+        Path(folder).mkdir(parents=True, exist_ok=True)
     # Always on this machine: the copies have to land in this machine's folder.
     executor = LocalExecutor(ClusterSettings(workers=workers))
     done: Iterator[Completion[PrepareRequest, None, tuple[Packaging, Glance]]] = executor.run(
-        lambda: _Preparer(limits), lambda _task, _ticket: True, list(requests)
+        lambda: _Preparer(limits, writable), lambda _task, _ticket: True, list(requests)
     )
     for completion in done:
         clip, key = requests[completion.task]
@@ -79,8 +82,9 @@ def prepare(
 class _Preparer:
     """The executor's worker: owns one child."""
 
-    def __init__(self, limits: Limits) -> None:
-        self._sandbox = Sandbox("jobs.evaluate.chain:serve", limits)
+    def __init__(self, limits: Limits, writable: Sequence[str]) -> None:
+        replies = (Packaging, Glance)
+        self._sandbox = Sandbox("jobs.evaluate.chain:serve", limits, replies=replies, writable=writable)
 
     def admit(self, task: PrepareRequest) -> None:
         return None

@@ -7,7 +7,6 @@ import os
 import re
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -55,7 +54,7 @@ def environment(_request: Any) -> Iterator[Any]:
         "core": resource.getrlimit(resource.RLIMIT_CORE),
         "file": resource.getrlimit(resource.RLIMIT_FSIZE),
         "cwd_importable": "" in sys.path,
-        "interfaces": [name for _index, name in socket.if_nameindex()],
+        "interfaces": [line.split(":")[0].strip() for line in Path("/proc/self/net/dev").read_text().splitlines()[2:]],
         "user": os.getuid(),
     }
 
@@ -178,9 +177,9 @@ def _write_file(path: Any) -> None:
         file.write(bytes(4 * 2**20))
 
 
-def _spawn(path: Any) -> None:
+def _spawn(_: Any) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
-    Path(path).write_text(str(child.pid))
+    print(child.pid, file=sys.stderr, flush=True)
     time.sleep(3600)
 
 
@@ -204,13 +203,11 @@ _FAULTS: dict[str, Callable[[Any], Any]] = {
     "spawn": _spawn,
     "nothing": lambda _: None,
     "huge_reply": lambda _: None,
-    "unpicklable_reply": lambda _: None,
-    "unreadable_reply": lambda _: None,
+    "unsendable_reply": lambda _: None,
 }
 _LATE: dict[str, Callable[[], Iterator[Any]]] = {
     "huge_reply": lambda: iter([np.zeros(64 * 2**20, np.uint8)]),
-    "unpicklable_reply": lambda: iter([threading.Lock()]),
-    "unreadable_reply": lambda: iter([Unreadable()]),
+    "unsendable_reply": lambda: iter([threading.Lock()]),
 }
 
 

@@ -1,0 +1,1 @@
+"""Mutated containers through the real path: ``python -m tests.fuzz --mutations 2000 --seed 1``."""
