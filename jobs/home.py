@@ -42,7 +42,7 @@ class Home:
         except SnapshotError as error:
             raise SnapshotError(
                 f"snapshot {snapshot_id} in {safe_uri(self.folder.uri)}/{prefix} cannot be used: {error} "
-                "(restore that folder from a backup, or enroll: that builds and publishes a new one from the database)"
+                "(`makersmark audit --repair` builds it again from the database; or restore that folder from a backup)"
             ) from error
         return snapshot
 

@@ -24,6 +24,8 @@ from jobs.models import ResultPart, utc_now
 from jobs.scan import FileFingerprint
 from jobs.schemas import FINGERPRINTS, PROVENANCE, SCHEMA_VERSION, VERSION_KEY
 
+REMEDY = "restore it from a backup, or let `makersmark audit --repair` say what can be done without it"
+
 
 class SchemaVersionError(HomeError):
     """A Parquet part was written by a newer Makersmark."""
@@ -68,9 +70,9 @@ def read_fingerprints(home: Folder, name: str, contents: set[str] | None = None)
     except StoreError as error:
         if error.failure.kind != FailureKind.NOT_FOUND:
             raise
-        raise HomeError(f"the committed part {name} is missing from the home; restore it from a backup") from error
+        raise HomeError(f"the committed part {name} is missing from the home; {REMEDY}") from error
     except (pa.ArrowException, OSError) as error:
-        raise HomeError(f"the committed part {name} is damaged; restore it from a backup") from error
+        raise HomeError(f"the committed part {name} is damaged; {REMEDY}") from error
     version = int((table.schema.metadata or {}).get(VERSION_KEY, b"0"))
     if version > SCHEMA_VERSION:
         raise SchemaVersionError(
