@@ -29,6 +29,7 @@ __all__ = [
     "Fetched",
     "Folder",
     "Listed",
+    "ask_archive",
     "canonical_uri",
     "fetch",
     "is_local",
@@ -80,6 +81,27 @@ def list_archive(uri: str, *, all_files: bool = False) -> Iterator[Listed | str]
         yield from _list_local(local_path(uri), all_files)
     else:
         yield from _list_remote(uri, all_files)
+
+
+def ask_archive(uri: str) -> None:
+    """Look whether the archive itself still answers, without listing it. Raises FailureError as list_archive does."""
+    if is_local(uri):
+        root = local_path(uri)
+        try:
+            if root.is_dir():
+                os.scandir(root).close()
+            else:
+                root.stat()
+        except OSError as error:
+            raise storage_failure(error, str(root)) from error
+        return
+
+    def ask() -> None:
+        filesystem, root = _open_store(uri)
+        filesystem.invalidate_cache()
+        filesystem.info(root)
+
+    _persist(ask, safe_uri(uri))
 
 
 def _wanted(name: str, all_files: bool) -> bool:

@@ -168,6 +168,15 @@ class Ledger:
             location.failure_message = failure.message
             return self._state_after(failure, location.attempts)
 
+    def forgive_locations(self, uris: Sequence[str]) -> None:
+        """Take back what was held against locations of an archive that was away as a whole."""
+        with Session(self.engine) as session, session.begin():
+            session.execute(
+                update(Location)
+                .where(Location.uri.in_(uris), Location.state == LocationState.UNREADABLE.value)
+                .values(state=LocationState.LISTED.value, **_CLEARED)
+            )
+
     def commit(
         self,
         parts: Sequence[ResultPart],

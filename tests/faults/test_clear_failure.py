@@ -16,8 +16,10 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+import jobs.archive
 import jobs.database
-from jobs.archive import Folder
+import jobs.manifest
+from jobs.archive import Folder, Listed
 from jobs.database import open_database
 from jobs.home import Home
 from jobs.ledger import Claim, Ledger
@@ -247,6 +249,50 @@ def test_a_bucket_that_is_denied_or_absent(
     said = run("sweep", str(archive), "--home", f"{s3_bucket}/home", "--db", f"sqlite:///{Path('x.sqlite').absolute()}")
     failed_clearly(said, f"{s3_bucket}/home", "denied")
     proxy.close()
+
+
+@pytest.mark.s3
+def test_a_bucket_that_goes_away_half_way_costs_no_file_its_attempts(
+    run: Run, archive: Path, s3_bucket: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fsspec
+    import s3fs
+
+    from tests.faulty_proxy import FaultyProxy
+
+    proxy = FaultyProxy(s3_endpoint)
+    quick = {"retries": {"max_attempts": 0}}
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": proxy.url, "config_kwargs": quick})
+    monkeypatch.setattr(jobs.archive, "FIRST_PAUSE_S", 0.01)
+    s3fs.S3FileSystem.clear_instance_cache()
+    for path in archive.glob("*.*"):
+        Folder(f"{s3_bucket}/archive").write(path.name, path.read_bytes())
+    listed = list_archive_once(monkeypatch, lambda: proxy.spoil("denied", times=10_000, chosen=lambda *_: True))
+    for _night in range(4):  # more nights than there are attempts
+        failed_clearly(run("sweep", f"{s3_bucket}/archive", "--home", "home", "-j", "1"), s3_bucket, "denied")
+        proxy.spoil("", times=0, chosen=lambda *_: False)
+    assert len(listed) == 4
+    home = Home(Settings(home="home"))
+    assert set(state.locations(home).values()) == {("listed", None)}
+    monkeypatch.setattr(jobs.manifest, "list_archive", jobs.archive.list_archive)
+    run_sweep(home, f"{s3_bucket}/archive")
+    assert len(state.verdicts(home)) == 3
+    proxy.close()
+
+
+def list_archive_once(monkeypatch: pytest.MonkeyPatch, then: Callable[[], None]) -> list[str]:
+    """The store answers every listing and goes away right after it."""
+    listed: list[str] = []
+    true_list = jobs.manifest.list_archive
+
+    def listing(uri: str, *, all_files: bool = False) -> list[Listed | str]:
+        found = list(true_list(uri, all_files=all_files))
+        listed.append(uri)
+        then()
+        return found
+
+    monkeypatch.setattr(jobs.manifest, "list_archive", listing)
+    return listed
 
 
 # Clocks and versions
