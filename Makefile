@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml constraints.txt jobs/demo/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Makersmark needs Python 3.11 or newer; this is $$($(PYTHON) --version). Set PYTHON=python3.11, or install it: apt-get install python3.11 python3.11-venv"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Python's venv module is missing; install it: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	PIP_CONSTRAINT= $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	PIP_CONSTRAINT= $(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,postgres]'
 	$(BIN)/pip install -qq --disable-pip-version-check --no-deps -r jobs/demo/requirements.txt
 	@touch $@
 
@@ -36,6 +36,13 @@ format: setup ## let ruff format the code
 typecheck: setup ## mypy --strict
 	$(BIN)/mypy
 
+chaos: setup ## the long proofs: crash schedules, a cluster of several raylets (about half an hour)
+	$(BIN)/python -m tests.chaos --schedules 5000 --seed 1
+	$(BIN)/python -m pytest -q -m cluster tests/cluster/test_many_machines.py tests/jobs/test_long_files.py
+
+fuzz: setup ## 2,000 mutated containers through the real path
+	$(BIN)/python -m tests.fuzz --mutations 2000 --seed 1
+
 bench: setup ## measure decoding and fingerprinting on this machine, as ratios
 	$(BIN)/makersmark bench
 
@@ -50,4 +57,4 @@ starter: setup ## make the starter pack anew from labelled clips: make starter C
 clean: ## remove .venv, caches and the demo
 	rm -rf $(VENV) demo-run .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
-.PHONY: help setup demo test lint format typecheck bench starter clean
+.PHONY: help setup demo test lint format typecheck chaos fuzz bench starter clean

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import Engine, delete, distinct, func, select
@@ -161,6 +161,14 @@ class SignatureStore:
         """
         now = datetime.now(UTC)
         with Session(self._engine) as session, session.begin():
+            latest = session.scalar(
+                select(func.max(SnapshotRow.published_at)).where(
+                    SnapshotRow.spec_id == spec_id, SnapshotRow.id != snapshot_id
+                )
+            )
+            # Published last means current, even when an earlier publication had a clock that was ahead.
+            if latest is not None and latest >= now:
+                now = latest + timedelta(microseconds=1)
             values = {
                 "id": snapshot_id,
                 "spec_id": spec_id,

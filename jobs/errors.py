@@ -37,7 +37,18 @@ class FailureKind(StrEnum):
         return FailureError(self.failure(message))
 
 
-class DatabaseError(RuntimeError):
+class HomeError(RuntimeError):
+    """What a home keeps (database, parts, snapshots) cannot be used; one sentence says why. Exit code 3."""
+
+
+class StoreError(FailureError, HomeError):
+    """A file of the home cannot be read or written; carries the class of the failure, like any store's."""
+
+    def __reduce__(self) -> tuple[type[FailureError], tuple[Failure]]:
+        return (StoreError, (self.failure,))
+
+
+class DatabaseError(HomeError):
     """The database cannot be used; one sentence says why. The command ends with exit code 3."""
 
 

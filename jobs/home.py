@@ -7,9 +7,10 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from fingerprint_db.errors import SnapshotError
 from fingerprint_db.snapshot import Snapshot
 from fingerprint_db.store import SignatureStore
-from jobs.archive import Folder, is_local, local_path
+from jobs.archive import Folder, is_local, local_path, safe_uri
 from jobs.database import open_database
 from jobs.ledger import Ledger
 from jobs.settings import Settings
@@ -20,7 +21,7 @@ class Home:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.engine: Engine = open_database(settings.database_url)
+        self.engine: Engine = open_database(settings.database_url, patience_s=settings.db_wait_s)
         self.folder = Folder(settings.home)
         self.store = SignatureStore(self.engine)
         self.ledger = Ledger(self.engine, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
@@ -33,10 +34,17 @@ class Home:
         return (local_path(settings.home) / "makersmark.sqlite").is_file()
 
     def load_snapshot(self, snapshot_id: str) -> Snapshot:
-        """A published snapshot by id, every checksum verified."""
+        """A published snapshot by id, every checksum verified. Raises SnapshotError that names it and the remedy."""
         prefix = _snapshot_folder(snapshot_id)
         names = self.folder.names(prefix)
-        return Snapshot.from_files({Path(name).name: self.folder.read(name) for name in names})
+        try:
+            snapshot = Snapshot.from_files({Path(name).name: self.folder.read(name) for name in names})
+        except SnapshotError as error:
+            raise SnapshotError(
+                f"snapshot {snapshot_id} in {safe_uri(self.folder.uri)}/{prefix} cannot be used: {error} "
+                "(`makersmark audit --repair` builds it again from the database; or restore that folder from a backup)"
+            ) from error
+        return snapshot
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Write a snapshot's files; publishing it is the store's, one transaction."""

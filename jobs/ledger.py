@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Engine, Table, and_, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, Engine, Table, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from cluster.outcome import Failure, Policy
 from fingerprint_db.verdict import Verdict
-from jobs.database import for_reading, insert_new
+from jobs.database import database_now, for_reading, insert_new, insert_new_returning
 from jobs.models import (
     Asset,
     AuditEvent,
@@ -33,6 +33,10 @@ from jobs.models import (
 )
 
 SETTLED = (ItemState.DONE.value, ItemState.SKIPPED.value, ItemState.QUARANTINED.value)
+
+
+# No setting gives longer leases. One that ends later than twice this from now was given by a clock that was wrong.
+LONGEST_LEASE_S = 3600.0
 
 
 class Claim(Enum):
@@ -74,8 +78,8 @@ class Ledger:
 
     def claim(self, uri: str, sha256: str, size: int, spec_id: str, owner: str) -> Claim:
         """Note that this location holds this content, and claim the content for this sweep."""
-        now = utc_now()
         with Session(self.engine) as session, session.begin():
+            now = database_now(session)
             insert_new(session, _table(Asset), [{"sha256": sha256, "size": size, "first_seen": now, "facts": None}])
             session.execute(
                 update(Location)
@@ -86,7 +90,7 @@ class Ledger:
             insert_new(session, _table(WorkItem), [{**fresh, "updated_at": now}])
             free = or_(
                 WorkItem.state == ItemState.FAILED.value,
-                and_(WorkItem.state == ItemState.LEASED.value, WorkItem.lease_until < now),
+                and_(WorkItem.state == ItemState.LEASED.value, self._lapsed(now)),
             )
             granted = session.execute(
                 update(WorkItem)
@@ -109,11 +113,16 @@ class Ledger:
 
     def renew(self, owner: str) -> None:
         """Extend every lease of this sweep."""
+        held = (WorkItem.owner == owner, WorkItem.state == ItemState.LEASED.value)
+        # What a commit of this sweep has locked at this moment needs no lease any more. Waiting for it, with other rows
+        # locked already, would be a deadlock between the heartbeat and the commit.
+        free = select(WorkItem.sha256).where(*held).with_for_update(skip_locked=True)
         with Session(self.engine) as session, session.begin():
             session.execute(
                 update(WorkItem)
-                .where(WorkItem.owner == owner, WorkItem.state == ItemState.LEASED.value)
-                .values(lease_until=utc_now() + self._lease)
+                .where(*held, WorkItem.sha256.in_(free))
+                .values(lease_until=database_now(session) + self._lease)
+                .execution_options(synchronize_session=False)
             )
 
     def release(self, owner: str, *, forgive: bool = True) -> int:
@@ -159,6 +168,15 @@ class Ledger:
             location.failure_message = failure.message
             return self._state_after(failure, location.attempts)
 
+    def forgive_locations(self, uris: Sequence[str]) -> None:
+        """Take back what was held against locations of an archive that was away as a whole."""
+        with Session(self.engine) as session, session.begin():
+            session.execute(
+                update(Location)
+                .where(Location.uri.in_(uris), Location.state == LocationState.UNREADABLE.value)
+                .values(state=LocationState.LISTED.value, **_CLEARED)
+            )
+
     def commit(
         self,
         parts: Sequence[ResultPart],
@@ -176,6 +194,8 @@ class Ledger:
         """
         now = utc_now()
         by_kind = {part.kind: part.id for part in parts}
+        # In one order everywhere, so that two commits that meet wait for each other one way only.
+        findings = sorted(findings, key=lambda finding: finding.sha256)
         with Session(self.engine) as session, session.begin():
             session.add_all(parts)
             session.flush()
@@ -213,6 +233,11 @@ class Ledger:
         if lost:
             raise LeaseLostError(frozenset(lost))
 
+    @staticmethod
+    def _lapsed(now: datetime) -> ColumnElement[bool]:
+        """Leases that hold nobody back: run out, or so far ahead that a clock was wrong when they were given."""
+        return or_(WorkItem.lease_until < now, WorkItem.lease_until > now + timedelta(seconds=2 * LONGEST_LEASE_S))
+
     def _state_after(self, failure: Failure, attempts: int) -> ItemState:
         if failure.policy is Policy.SKIP:
             return ItemState.SKIPPED
@@ -223,17 +248,17 @@ class Ledger:
     def states(self, contents: Iterable[str], spec_id: str) -> dict[str, ItemState]:
         """The states of some items, with expired leases shown as failed (free to claim)."""
         wanted = list(contents)
-        now = utc_now()
         found: dict[str, ItemState] = {}
         with Session(for_reading(self.engine)) as session:
+            now = database_now(session)
             for start in range(0, len(wanted), 500):
                 rows = session.execute(
-                    select(WorkItem.sha256, WorkItem.state, WorkItem.lease_until).where(
+                    select(WorkItem.sha256, WorkItem.state, self._lapsed(now)).where(
                         WorkItem.spec_id == spec_id, WorkItem.sha256.in_(wanted[start : start + 500])
                     )
                 )
-                for sha256, state, until in rows:
-                    expired = state == ItemState.LEASED.value and until is not None and until < now
+                for sha256, state, lapsed in rows:
+                    expired = state == ItemState.LEASED.value and lapsed
                     found[sha256] = ItemState.FAILED if expired else ItemState(state)
         return found
 
@@ -264,38 +289,33 @@ def _add_verdict(
     part_id: str,
     now: datetime,
 ) -> None:
-    key = (
-        VerdictRow.sha256 == finding.sha256,
-        VerdictRow.spec_id == spec_id,
-        VerdictRow.snapshot_id == snapshot_id,
-    )
-    if session.execute(select(VerdictRow.id).where(*key)).first() is not None:
-        return  # the same judgement was committed before; it is a pure function of its key, so it stays
     verdict = finding.verdict
-    row = VerdictRow(
-        sha256=finding.sha256,
-        spec_id=spec_id,
-        snapshot_id=snapshot_id,
-        part_id=part_id,
-        sweep_id=sweep_id,
-        verdict=verdict.verdict.value,
-        reason=verdict.reason,
-        family=verdict.family,
-        generator=verdict.generator,
-        llr=verdict.llr,
-        p_value=verdict.p_value,
-        margin=verdict.margin,
-        coverage=finding.coverage,
-        duration_s=finding.duration_s,
-        nearest=[{"generator": n.generator, "family": n.family, "score": n.score} for n in verdict.nearest],
-        cues=dict(verdict.cues),
-        decided_at=now,
-    )
-    session.add(row)
-    session.flush()
+    values = {
+        "sha256": finding.sha256,
+        "spec_id": spec_id,
+        "snapshot_id": snapshot_id,
+        "part_id": part_id,
+        "sweep_id": sweep_id,
+        "verdict": verdict.verdict.value,
+        "reason": verdict.reason,
+        "family": verdict.family,
+        "generator": verdict.generator,
+        "llr": verdict.llr,
+        "p_value": verdict.p_value,
+        "margin": verdict.margin,
+        "coverage": finding.coverage,
+        "duration_s": finding.duration_s,
+        "nearest": [{"generator": n.generator, "family": n.family, "score": n.score} for n in verdict.nearest],
+        "cues": dict(verdict.cues),
+        "decided_at": now,
+    }
+    # Asking first and inserting then would let two rematches that run at once both insert.
+    identity = insert_new_returning(session, _table(VerdictRow), values, VerdictRow.id)
+    if identity is None:
+        return  # the same judgement was committed before; it is a pure function of its key, so it stays
     session.add_all(
         SegmentMatch(
-            verdict_id=row.id,
+            verdict_id=identity,
             ordinal=ordinal,
             start_s=segment.start_s,
             end_s=segment.end_s,

@@ -33,16 +33,14 @@ def look_up(home: Home, target: str) -> dict[str, Any]:
         location = session.get(Location, uri) if uri else None
         asset = session.get(Asset, sha256) if sha256 else None
         items = session.scalars(select(WorkItem).where(WorkItem.sha256 == sha256)).all() if sha256 else []
-        verdicts = session.scalars(
-            select(VerdictRow).where(VerdictRow.sha256 == sha256).order_by(VerdictRow.decided_at, VerdictRow.id)
-        ).all()
+        verdicts = session.scalars(select(VerdictRow).where(VerdictRow.sha256 == sha256).order_by(VerdictRow.id)).all()
         shown = uri or (locations[0].uri if locations else target)
         facts = dict(asset.facts or {}) if asset else {}
         failed = location if location is not None and location.failure_kind else None
         broken = next((item for item in items if item.failure_kind), None)
         error = failed or broken
         return {
-            "target": target,
+            "target": safe_uri(target),
             "matched_by": matched,
             "uri": safe_uri(shown),
             "sha256": sha256,

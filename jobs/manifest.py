@@ -11,7 +11,7 @@ from sqlalchemy import Engine, Table, func, select, update
 from sqlalchemy.orm import Session
 
 from jobs.archive import Listed, canonical_uri, list_archive
-from jobs.database import for_reading, insert_new
+from jobs.database import for_reading, insert_new, one_at_a_time
 from jobs.ledger import SETTLED
 from jobs.models import ItemState, Location, LocationState, WorkItem, utc_now
 from jobs.scan import FileTask
@@ -139,6 +139,7 @@ def _note(
     now = utc_now()
     table = cast(Table, Location.__table__)
     with Session(engine) as session, session.begin():
+        one_at_a_time(session, "inventory")
         for batch in _batches(fresh):
             insert_new(session, table, [_row(entry, now, sweep_id) for entry in batch])
         for entry in changed:

@@ -136,9 +136,7 @@ def _names(engine: Engine, contents: list[str]) -> dict[str, str]:
 
 def _last_answers(engine: Engine, contents: list[str], spec_id: str) -> dict[str, tuple[str, str | None, str | None]]:
     query = (
-        select(VerdictRow)
-        .where(VerdictRow.sha256.in_(contents), VerdictRow.spec_id == spec_id)
-        .order_by(VerdictRow.decided_at, VerdictRow.id)
+        select(VerdictRow).where(VerdictRow.sha256.in_(contents), VerdictRow.spec_id == spec_id).order_by(VerdictRow.id)
     )
     with Session(for_reading(engine)) as session:
         return {row.sha256: (row.verdict, row.family, row.generator) for row in session.scalars(query)}

@@ -19,12 +19,15 @@ from fingerprint_db.verdict import Verdict
 from fingerprint_db.window import WindowFingerprint
 from jobs.archive import Folder
 from jobs.decode.protocol import VideoFacts
+from jobs.errors import FailureKind, HomeError, StoreError
 from jobs.models import ResultPart, utc_now
 from jobs.scan import FileFingerprint
 from jobs.schemas import FINGERPRINTS, PROVENANCE, SCHEMA_VERSION, VERSION_KEY
 
+REMEDY = "restore it from a backup, or let `makersmark audit --repair` say what can be done without it"
 
-class SchemaVersionError(RuntimeError):
+
+class SchemaVersionError(HomeError):
     """A Parquet part was written by a newer Makersmark."""
 
 
@@ -59,12 +62,22 @@ def remove_part(home: Folder, name: str) -> None:
 def read_fingerprints(home: Folder, name: str, contents: set[str] | None = None) -> Iterator[FileFingerprint]:
     """The files of one fingerprints part (only some contents when given), windows in burst and crop order.
 
-    Raises FailureError when the part cannot be read, SchemaVersionError when it is newer than this code.
+    Raises StoreError when the part cannot be read, HomeError when it is damaged, SchemaVersionError when it is newer
+    than this code.
     """
-    table = pq.read_table(io.BytesIO(home.read(name)))
+    try:
+        table = pq.read_table(io.BytesIO(home.read(name)))
+    except StoreError as error:
+        if error.failure.kind != FailureKind.NOT_FOUND:
+            raise
+        raise HomeError(f"the committed part {name} is missing from the home; {REMEDY}") from error
+    except (pa.ArrowException, OSError) as error:
+        raise HomeError(f"the committed part {name} is damaged; {REMEDY}") from error
     version = int((table.schema.metadata or {}).get(VERSION_KEY, b"0"))
     if version > SCHEMA_VERSION:
-        raise SchemaVersionError(f"{name} has schema version {version}, this Makersmark knows {SCHEMA_VERSION}")
+        raise SchemaVersionError(
+            f"the part {name} has schema version {version}, this Makersmark knows {SCHEMA_VERSION}; upgrade it"
+        )
     files: dict[str, list[dict[str, Any]]] = {}
     for row in table.to_pylist():
         if contents is None or row["sha256"] in contents:

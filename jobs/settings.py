@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from jobs.decode.protocol import DecoderName
+from jobs.uris import carries_secret, safe_uri
 
 ENV_PREFIX = "MAKERSMARK_"
 CONFIG_NAME = "makersmark.toml"
@@ -39,6 +40,7 @@ class Settings:
     max_attempts: how often a transient failure is tried before the file is quarantined.
     commit_files / commit_s: a result part is committed after so many files or seconds, whichever comes first.
     lease_s: how long a claimed file stays claimed when its sweep gives no sign of life.
+    db_wait_s: how long a running job waits for a PostgreSQL server that went away before it gives up.
     scratch: folder for files fetched from remote stores; empty means the system's.
     """
 
@@ -62,6 +64,7 @@ class Settings:
     commit_files: int = 32
     commit_s: float = 20.0
     lease_s: float = 300.0
+    db_wait_s: float = 60.0
     scratch: str = ""
 
     def __post_init__(self) -> None:
@@ -72,6 +75,15 @@ class Settings:
         for name in ("file_s", "stall_s", "decode_mb", "max_attempts", "commit_files", "commit_s", "lease_s"):
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be greater than zero")
+        if self.lease_s > 3600:
+            raise SettingsError(f"lease_s is {self.lease_s}; it must be 3600 (an hour) or less")
+        if self.db_wait_s < 0:
+            raise SettingsError(f"db_wait_s is {self.db_wait_s}; it must be zero (do not wait) or more")
+        if carries_secret(self.home):
+            raise SettingsError(
+                f"the home {safe_uri(self.home)} was given with a user, password or query in its address; credentials "
+                "go into the environment or the store's own credentials file"
+            )
         if self.workers < 0:
             raise SettingsError(f"workers is {self.workers}; it must be zero (one a core) or more")
         for name in ("split_bursts", "split_mb", "worker_mb", "gpus_per_worker"):
@@ -88,7 +100,9 @@ class Settings:
         if self.db:
             return self.db
         if "://" in self.home:
-            raise SettingsError(f"the home {self.home} is remote, so its database needs a URL of its own: pass --db")
+            raise SettingsError(
+                f"the home {safe_uri(self.home)} is remote, so its database needs a URL of its own: pass --db"
+            )
         return f"sqlite:///{Path(self.home).absolute() / 'makersmark.sqlite'}"
 
 

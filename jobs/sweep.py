@@ -13,11 +13,12 @@ from typing import Any
 from rich.console import Console
 
 from cluster.executor import Executor
-from cluster.outcome import Declined, Done, Failure
+from cluster.outcome import Declined, Done, Failure, FailureError
 from fingerprint_db.matcher import Matcher
 from fingerprint_db.spec import FingerprintSpec
 from fingerprint_db.verdict import Verdict
-from jobs.archive import safe_uri
+from jobs.archive import ask_archive, safe_uri
+from jobs.errors import FailureKind, StoreError
 from jobs.home import Home
 from jobs.ledger import Claim, Finding, LeaseLostError
 from jobs.manifest import Inventory, take_inventory
@@ -41,6 +42,9 @@ from jobs.sweeps import FINISHED, INTERRUPTED, bury_dead_sweeps, finish_sweep, h
 
 BACKOFF_S = (1.0, 5.0, 20.0)
 HELD_POLL_S = 2.0
+# After so many files in a row that could not be fetched the archive itself is asked whether it is still there.
+UNREAD_IN_A_ROW = 25
+AWAY = (FailureKind.STORAGE_UNAVAILABLE, FailureKind.ACCESS_DENIED)
 
 
 @dataclass(slots=True)
@@ -115,7 +119,9 @@ def sweep(
             limit=limit,
             since=since,
         )
-        run = _Run(home, spec, Matcher(snapshot), SweepSummary(sweep_id, spec.id, snapshot.id, inventory, freed=freed))
+        run = _Run(
+            home, archive, spec, Matcher(snapshot), SweepSummary(sweep_id, spec.id, snapshot.id, inventory, freed=freed)
+        )
         if inventory.to_open:
             with heartbeat(home.engine, home.ledger, sweep_id, settings.lease_s):
                 run.work(console)
@@ -132,8 +138,12 @@ def sweep(
 class _Run:
     """One sweep at work: the gate, the batch being gathered, the second attempts."""
 
-    def __init__(self, home: Home, spec: FingerprintSpec, matcher: Matcher, summary: SweepSummary) -> None:
+    def __init__(
+        self, home: Home, archive: str, spec: FingerprintSpec, matcher: Matcher, summary: SweepSummary
+    ) -> None:
         self.summary = summary
+        self._archive = archive
+        self._unread: list[str] = []
         self._home, self._spec, self._matcher = home, spec, matcher
         self._ledger, self._settings = home.ledger, home.settings
         self._batch: list[tuple[FileTask, FileFingerprint, Verdict, float]] = []
@@ -179,6 +189,7 @@ class _Run:
     def _again(self, attempt: int, meter: Meter) -> list[FileTask]:
         """What the next pass has to do: transient failures after a pause, and files that another sweep let go."""
         tasks, self._retry = self._retry, []
+        self._ask_archive()
         if tasks:
             # Full jitter, so that many machines that failed together do not return together.
             time.sleep(random.uniform(0.5, 1.0) * BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
@@ -207,7 +218,23 @@ class _Run:
             self.summary.duplicates += 1
         return claim is Claim.GRANTED
 
+    def _ask_archive(self) -> None:
+        """When nothing could be fetched of late, see whether it is the archive that went away, and then give up.
+
+        Its files are not to blame: counting attempts against them would set a whole archive aside for one bad night.
+        """
+        if not self._unread:
+            return
+        try:
+            ask_archive(self._archive)
+        except FailureError as error:
+            self._ledger.forgive_locations(self._unread)
+            raise StoreError(error.failure) from error
+        self._unread.clear()
+
     def _complete(self, completion: FileCompletion) -> None:
+        if completion.ticket is not None:
+            self._unread.clear()
         match completion.outcome:
             case Done(file):
                 verdict = judge_file(self._matcher, file, self._spec.id)
@@ -221,6 +248,10 @@ class _Run:
         task, owner = completion.task, self.summary.sweep_id
         if completion.ticket is None:
             state = self._ledger.fail_location(task.uri, failure)
+            if failure.kind in AWAY:
+                self._unread.append(task.uri)
+                if len(self._unread) >= UNREAD_IN_A_ROW:
+                    self._ask_archive()
         else:
             state = self._ledger.fail(completion.ticket.sha256, self._spec.id, owner, failure)
         if state is ItemState.FAILED:

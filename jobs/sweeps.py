@@ -93,7 +93,26 @@ def heartbeat(engine: Engine, ledger: Ledger, sweep_id: str, lease_s: float) -> 
 
 def _this_process() -> str:
     pid = os.getpid()
-    return f"{socket.gethostname()} {_boot()} {pid} {psutil.Process(pid).create_time():.2f}"
+    return f"{socket.gethostname()} {_boot()} {pid} {_started(pid)}"
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in ticks since the boot; None when there is none of that number.
+
+    Not psutil's wall-clock time: the kernel derives that from the clock as it is now, so that setting the clock would
+    make every living sweep look like another process.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as source:
+            # The second field is the command in parentheses and may hold anything, even spaces.
+            return source.read().rpartition(")")[2].split()[19]
+    except FileNotFoundError:
+        if os.path.isdir("/proc/self"):
+            return None
+    try:
+        return f"{psutil.Process(pid).create_time():.2f}"
+    except psutil.NoSuchProcess:
+        return None
 
 
 def _boot() -> str:
@@ -109,7 +128,4 @@ def _died_here(host: str) -> bool:
     name, boot, pid, created = host.split(" ")
     if (name, boot) != (socket.gethostname(), _boot()):
         return False
-    try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != created
-    except psutil.NoSuchProcess:
-        return True
+    return _started(int(pid)) != created

@@ -1,12 +1,15 @@
-"""Shared fixtures: a real S3 server over HTTP."""
+"""Shared fixtures: a real S3 server over HTTP, a real PostgreSQL server on a socket."""
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 
 import pytest
 import torch
+
+from tests.postgres_server import PostgresServer, find_binaries
 
 # As workers do: several test processes with a thread a core each would only wait for one another.
 torch.set_num_threads(1)
@@ -42,3 +45,23 @@ def s3_bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
     boto3.client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket=name)
     yield f"s3://{name}"
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this session's own; skipped where the binaries are missing, unless they are required."""
+    missing = find_binaries()
+    if isinstance(missing, str):
+        if os.environ.get("MAKERSMARK_REQUIRE_POSTGRES"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    server = PostgresServer.create(missing)
+    yield server
+    server.destroy()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """The URL of a new, empty database."""
+    postgres_server.start()  # a test before this one may have stopped it
+    return postgres_server.new_database()

@@ -25,7 +25,7 @@ from jobs.cli.options import (
     RayAddress,
     Workers,
 )
-from jobs.errors import BadUsageError, DatabaseError
+from jobs.errors import BadUsageError, HomeError
 from jobs.settings import SettingsError
 
 app = typer.Typer(
@@ -54,11 +54,12 @@ def main() -> None:
         _stop("interrupted; what was finished is committed, start again to go on", 130)
     except (SettingsError, BadUsageError, CatalogueError) as error:
         _stop(str(error), BAD_USAGE)
+    except (HomeError, FingerprintDbError, WorkersUnavailableError) as error:
+        # Before FailureError, which StoreError also is: a file that the home has lost is never the caller's mistake.
+        _stop(str(error), SYSTEM_FAILED)
     except FailureError as error:
         known = error.failure.policy is Policy.SKIP
         _stop(error.failure.message, BAD_USAGE if known else SYSTEM_FAILED)
-    except (DatabaseError, FingerprintDbError, WorkersUnavailableError) as error:
-        _stop(str(error), SYSTEM_FAILED)
     except SQLAlchemyError as error:
         origin = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         _stop(f"the database failed: {origin}", SYSTEM_FAILED)

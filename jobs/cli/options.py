@@ -13,6 +13,7 @@ from rich.console import Console
 from cluster.outcome import Failure
 from jobs.errors import BadUsageError
 from jobs.settings import Settings, load_settings
+from jobs.uris import safe_uri
 
 if TYPE_CHECKING:
     from jobs.home import Home as OpenHome
@@ -63,7 +64,7 @@ def name_failures(failures: dict[str, Any]) -> None:
     for uri in sorted(failures):
         failure = failures[uri]
         said = f"{failure.kind}: {failure.message}" if isinstance(failure, Failure) else str(failure)
-        print(f"makersmark: {uri}: {said}", file=sys.stderr)
+        print(f"makersmark: {safe_uri(uri)}: {said}", file=sys.stderr)
     if failures:
         raise typer.Exit(SOME_UNREADABLE)
 

@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 
 from jobs import show
-from jobs.archive import safe_uri
 from jobs.cli.options import SOME_UNREADABLE, AsJson, Db, Home, open_home
 from jobs.errors import BadUsageError
+from jobs.uris import safe_uri
 
 app = typer.Typer()
 quarantine_app = typer.Typer(no_args_is_help=True, help="What was set aside, and why; let it try again.")
@@ -33,7 +33,11 @@ def lookup(
         found = look_up(open_home(context, home, db), target)
     except UnknownTargetError as error:
         if as_json:
-            print(json.dumps({"target": target, "verdicts": [], "error": {"class": "unknown", "message": str(error)}}))
+            print(
+                json.dumps(
+                    {"target": safe_uri(target), "verdicts": [], "error": {"class": "unknown", "message": str(error)}}
+                )
+            )
         print(f"makersmark: {error}", file=sys.stderr)
         raise typer.Exit(SOME_UNREADABLE) from error
     if as_json:

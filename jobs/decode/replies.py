@@ -25,7 +25,10 @@ _TEXTS, _TEXT_CHARACTERS, _LARGEST = 200, 2000, 1e30
 
 
 def checked(replies: Iterable[object], plan: WindowPlan) -> Iterator[FrameWindow | DecodeSummary | Tally]:
-    """Pass on windows and the summary (or a range's account), drop signs of life. Raises FailureError (crashed) for what no decoder says."""
+    """Pass on windows and the summary (or a range's account), drop signs of life.
+
+    Raises FailureError (crashed) for what no decoder says.
+    """
     seen: set[tuple[int, int]] = set()
     ended = False
     for reply in replies:

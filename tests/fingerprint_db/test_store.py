@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import create_engine, select
 
 from fingerprint_db.errors import UnknownGeneratorError
 from fingerprint_db.migrations import migrate
@@ -23,16 +22,11 @@ OURS = {*Base.metadata.tables, VERSION_TABLE}
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def engine(request, tmp_path):
-    """A new SQLite file, or the database that MAKERSMARK_TEST_POSTGRES names, emptied of this package's tables."""
-    if request.param == "sqlite":
-        engine = create_engine(f"sqlite:///{tmp_path}/db.sqlite")
-    else:
-        if "MAKERSMARK_TEST_POSTGRES" not in os.environ:
-            pytest.skip("set MAKERSMARK_TEST_POSTGRES to the URL of a database that may be emptied")
-        engine = create_engine(os.environ["MAKERSMARK_TEST_POSTGRES"])
-        Base.metadata.drop_all(engine)
-        with engine.begin() as connection:
-            connection.execute(text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
+    """A new SQLite file, or a new database on a real PostgreSQL server."""
+    url = f"sqlite:///{tmp_path}/db.sqlite"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    engine = create_engine(url)
     yield engine
     engine.dispose()
 
