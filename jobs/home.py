@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from fingerprint_db.snapshot import Snapshot
 from sqlalchemy import Engine
 
+from fingerprint_db.snapshot import Snapshot
 from fingerprint_db.store import SignatureStore
 from jobs.archive import Folder, is_local, local_path
 from jobs.database import open_database
@@ -35,7 +35,8 @@ class Home:
     def load_snapshot(self, snapshot_id: str) -> Snapshot:
         """A published snapshot by id, every checksum verified."""
         prefix = _snapshot_folder(snapshot_id)
-        names = self.folder.names(prefix)
+        # What another process is writing at this moment vanishes under its partial name before it could be read.
+        names = [name for name in self.folder.names(prefix) if not name.endswith(".partial")]
         return Snapshot.from_files({Path(name).name: self.folder.read(name) for name in names})
 
     def save_snapshot(self, snapshot: Snapshot) -> None:

@@ -62,7 +62,7 @@ def bury_dead_sweeps(engine: Engine, ledger: Ledger) -> int:
         running = session.execute(select(Sweep.id, Sweep.host).where(Sweep.state == RUNNING)).all()
     for sweep_id, host in running:
         if _died_here(host):
-            freed += ledger.release(sweep_id, forgive=False)
+            freed += ledger.release(sweep_id)
             finish_sweep(engine, sweep_id, INTERRUPTED, {})
     return freed
 
@@ -97,10 +97,13 @@ def _this_process() -> str:
 
 
 def _boot() -> str:
-    """Tells machines of one name apart (containers often share theirs) and one boot from the next."""
+    """Tells machines of one name apart and one boot from the next, and containers that number processes for themselves.
+
+    Without the last, a sweep in one container of a machine would count as dead in another that shares its name.
+    """
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as source:
-            return source.read().strip()
+            return f"{source.read().strip()}/{os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
         return f"{psutil.boot_time():.0f}"
 
@@ -110,6 +113,8 @@ def _died_here(host: str) -> bool:
     if (name, boot) != (socket.gethostname(), _boot()):
         return False
     try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != created
+        process = psutil.Process(int(pid))
+        # A killed sweep whose parent has not fetched its end (a container's shell, a scheduler) is dead all the same.
+        return f"{process.create_time():.2f}" != created or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
