@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Engine, Table, case, func, select, update
+from sqlalchemy import Connection, Engine, Table, case, func, select, update
 from sqlalchemy.orm import Session
 
 from cluster.outcome import Policy
 from jobs.archive import Listed, canonical_uri, list_archive
 from jobs.database import for_reading, insert_new
 from jobs.ledger import SETTLED
-from jobs.models import Location, LocationState, WorkItem, utc_now
+from jobs.models import Asset, ItemState, Location, LocationState, WorkItem, utc_now
 from jobs.scan import FileTask
 
 BATCH = 1000
@@ -98,20 +98,31 @@ def take_inventory(
 
 
 def _known_locations(engine: Engine, root: str, spec_id: str, max_attempts: int) -> dict[str, _Known]:
-    joined = (WorkItem.sha256 == Location.sha256) & (WorkItem.spec_id == spec_id)
     given_up = (Location.state == LocationState.UNREADABLE.value) & (
         (Location.failure_policy != Policy.RETRY.value) | (Location.attempts >= max_attempts)
     )
-    # Judged by the database: of a million rows only four short columns come over.
-    settled = case((given_up, 1), (WorkItem.state.in_(SETTLED), 1), else_=0)
     etag = case((Location.state == LocationState.GONE.value, None), else_=Location.etag)
-    query = select(Location.uri, Location.size, etag, settled).outerjoin(WorkItem, joined).where(_below(root))
+    query = select(Location.uri, Location.size, etag, case((given_up, 1), else_=0), Location.sha256).where(_below(root))
     found: dict[str, _Known] = {}
     with for_reading(engine).connect() as connection:
+        waiting = _unsettled_contents(connection, spec_id)
         for batch in connection.execution_options(yield_per=ROWS_PER_FETCH).execute(query).partitions():
-            for uri, size, tag, done in batch:
-                found[uri] = (size, _GONE if tag is None else tag, done == 1)
+            for uri, size, tag, done, sha256 in batch:
+                settled = done == 1 or (sha256 is not None and sha256 not in waiting)
+                found[uri] = (size, _GONE if tag is None else tag, settled)
     return found
+
+
+def _unsettled_contents(connection: Connection, spec_id: str) -> set[str]:
+    """Known contents that have no settled item under this spec: few, unless the spec is new.
+
+    Joining every location with its item would look up a million rows at random (6 s of 11 in a million-file
+    inventory). This reads two indexes in their order, and the few unsettled items by their state.
+    """
+    items = select(WorkItem.sha256).where(WorkItem.spec_id == spec_id)
+    without = select(Asset.sha256).except_(items).order_by(Asset.sha256)
+    unsettled = items.where(WorkItem.state.in_([state.value for state in ItemState if state.value not in SETTLED]))
+    return {sha256 for query in (without, unsettled) for (sha256,) in connection.execute(query)}
 
 
 def _below(root: str) -> Any:

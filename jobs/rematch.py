@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
-from sqlalchemy import Engine, exists, func, select
+from sqlalchemy import ColumnElement, Engine, exists, func, select
 from sqlalchemy.orm import Session
 
 from fingerprint_db.matcher import Matcher
@@ -74,19 +74,25 @@ def rematch(home: Home, *, console: Console) -> RematchSummary:
 
 def stale_verdicts(engine: Engine, spec_id: str, snapshot_id: str) -> int:
     """How many fingerprinted contents this snapshot has not judged."""
-    return sum(len(contents) for contents in _waiting(engine, spec_id, snapshot_id).values())
+    query = select(func.count()).where(*_unjudged(spec_id, snapshot_id))
+    with Session(for_reading(engine)) as session:
+        return session.scalar(query) or 0
 
 
-def _waiting(engine: Engine, spec_id: str, snapshot_id: str) -> dict[str, set[str]]:
+def _unjudged(spec_id: str, snapshot_id: str) -> tuple[ColumnElement[bool], ...]:
     judged = exists().where(
         VerdictRow.sha256 == WorkItem.sha256,
         VerdictRow.spec_id == spec_id,
         VerdictRow.snapshot_id == snapshot_id,
     )
+    return (WorkItem.spec_id == spec_id, WorkItem.state == ItemState.DONE.value, ~judged)
+
+
+def _waiting(engine: Engine, spec_id: str, snapshot_id: str) -> dict[str, set[str]]:
     query = (
         select(ResultPart.name, WorkItem.sha256)
         .join(ResultPart, ResultPart.id == WorkItem.part_id)
-        .where(WorkItem.spec_id == spec_id, WorkItem.state == ItemState.DONE.value, ~judged)
+        .where(*_unjudged(spec_id, snapshot_id))
         .order_by(ResultPart.name, WorkItem.sha256)
     )
     found: dict[str, set[str]] = {}
