@@ -154,13 +154,19 @@ class SignatureStore:
             session.execute(query)
             return before - self._total(session)
 
-    def publish_snapshot(self, snapshot_id: str, *, spec_id: str, counts: Mapping[str, Any], notes: str = "") -> None:
+    def publish_snapshot(
+        self, snapshot_id: str, *, spec_id: str, counts: Mapping[str, Any], notes: str = "", first_only: bool = False
+    ) -> bool:
         """Make a snapshot the current one of its spec; its files must already lie where readers look for them.
 
         Publishing an older snapshot again makes it current again: that is how one goes back.
+        first_only: leave things as they are, and return False, when the spec has a published snapshot already.
         """
         now = datetime.now(UTC)
+        standing = select(SnapshotRow.id).where(SnapshotRow.spec_id == spec_id, SnapshotRow.published).limit(1)
         with Session(self._engine) as session, session.begin():
+            if first_only and session.scalar(standing) is not None:
+                return False
             latest = session.scalar(
                 select(func.max(SnapshotRow.published_at)).where(
                     SnapshotRow.spec_id == spec_id, SnapshotRow.id != snapshot_id
@@ -179,6 +185,7 @@ class SignatureStore:
                 "counts": dict(counts),
             }
             self._upsert(session, SnapshotRow, values, key=("id",), keep=("created_at",))
+            return True
 
     def current_snapshot(self, spec_id: str) -> SnapshotEntry | None:
         """The snapshot of this spec that was published last, or None."""

@@ -36,7 +36,8 @@ class Home:
     def load_snapshot(self, snapshot_id: str) -> Snapshot:
         """A published snapshot by id, every checksum verified. Raises SnapshotError that names it and the remedy."""
         prefix = _snapshot_folder(snapshot_id)
-        names = self.folder.names(prefix)
+        # What another process is writing at this moment vanishes under its partial name before it could be read.
+        names = [name for name in self.folder.names(prefix) if not name.endswith(".partial")]
         try:
             snapshot = Snapshot.from_files({Path(name).name: self.folder.read(name) for name in names})
         except SnapshotError as error:

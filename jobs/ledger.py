@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Engine, Table, and_, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, Engine, Table, and_, case, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cluster.outcome import Failure, Policy
@@ -68,6 +69,14 @@ class LeaseLostError(RuntimeError):
         self.contents = contents
 
 
+class AlreadyJudgedError(RuntimeError):
+    """Another job has committed judgements of the same key meanwhile; nothing was committed. contents: their hashes."""
+
+    def __init__(self, contents: frozenset[str]) -> None:
+        super().__init__(f"{len(contents)} contents were judged by another job meanwhile")
+        self.contents = contents
+
+
 class Ledger:
     """All reads and writes of work items and results, each method one transaction."""
 
@@ -77,7 +86,10 @@ class Ledger:
         self._max_attempts = max_attempts
 
     def claim(self, uri: str, sha256: str, size: int, spec_id: str, owner: str) -> Claim:
-        """Note that this location holds this content, and claim the content for this sweep."""
+        """Note that this location holds this content, and claim the content for this sweep.
+
+        Taking over a lapsed lease is no new attempt: the one before came to no end, by no fault of the content.
+        """
         with Session(self.engine) as session, session.begin():
             now = database_now(session)
             insert_new(session, _table(Asset), [{"sha256": sha256, "size": size, "first_seen": now, "facts": None}])
@@ -99,7 +111,7 @@ class Ledger:
                     state=ItemState.LEASED.value,
                     owner=owner,
                     lease_until=now + self._lease,
-                    attempts=WorkItem.attempts + 1,
+                    attempts=WorkItem.attempts + case((WorkItem.state == ItemState.LEASED.value, 0), else_=1),
                     updated_at=now,
                 )
                 .execution_options(synchronize_session=False)
@@ -125,10 +137,12 @@ class Ledger:
                 .execution_options(synchronize_session=False)
             )
 
-    def release(self, owner: str, *, forgive: bool = True) -> int:
-        """Give back what a sweep still holds; returns how many items.
+    def release(self, owner: str) -> int:
+        """Give back what a sweep still holds, dead or alive; returns how many items.
 
-        forgive: do not count the attempt. A sweep that died keeps its attempts counted, since an item may be why.
+        The attempt is not counted. A driver dies of power cuts, preemption and its operators, seldom of a file (those
+        are decoded in children, whose deaths are failures); counting its deaths would let three bad nights put healthy
+        files in quarantine at their first transient failure.
         """
         with Session(self.engine) as session, session.begin():
             result = session.execute(
@@ -138,7 +152,7 @@ class Ledger:
                     state=ItemState.FAILED.value,
                     owner=None,
                     lease_until=None,
-                    attempts=WorkItem.attempts - (1 if forgive else 0),
+                    attempts=WorkItem.attempts - 1,
                 )
                 .execution_options(synchronize_session=False)
             )
@@ -190,19 +204,30 @@ class Ledger:
         """One transaction: the parts, the verdicts with their segments, and (with an owner) the finished items.
 
         parts: the provenance part, and the fingerprints part when there is one.
-        Raises LeaseLostError, having changed nothing, when items are no longer held by ``owner``.
+        Raises LeaseLostError, having changed nothing, when items are no longer held by ``owner``; AlreadyJudgedError,
+        likewise, when a verdict of the same key is there: its rows in the part would be there twice.
         """
         now = utc_now()
         by_kind = {part.kind: part.id for part in parts}
         # In one order everywhere, so that two commits that meet wait for each other one way only.
         findings = sorted(findings, key=lambda finding: finding.sha256)
-        with Session(self.engine) as session, session.begin():
-            session.add_all(parts)
-            session.flush()
-            if owner is not None:
-                self._finish(session, findings, spec_id, owner, by_kind["fingerprints"], now)
-            for finding in findings:
-                _add_verdict(session, finding, spec_id, snapshot_id, sweep_id, by_kind["provenance"], now)
+        contents = [finding.sha256 for finding in findings]
+        try:
+            with Session(self.engine) as session, session.begin():
+                session.add_all(parts)
+                session.flush()
+                if owner is not None:
+                    self._finish(session, findings, spec_id, owner, by_kind["fingerprints"], now)
+                if judged := judged_before(session, contents, spec_id, snapshot_id):
+                    raise AlreadyJudgedError(judged)
+                for finding in findings:
+                    _add_verdict(session, finding, spec_id, snapshot_id, sweep_id, by_kind["provenance"], now)
+        except IntegrityError:
+            # PostgreSQL lets two jobs look before either has written; the unique key then refuses the second.
+            with Session(for_reading(self.engine)) as session:
+                if judged := judged_before(session, contents, spec_id, snapshot_id):
+                    raise AlreadyJudgedError(judged) from None
+            raise
 
     def _finish(
         self, session: Session, findings: Sequence[Finding], spec_id: str, owner: str, part_id: str, now: datetime
@@ -278,6 +303,19 @@ def _table(model: type[Any]) -> Table:
 
 def _rowcount(result: object) -> int:
     return cast("CursorResult[Any]", result).rowcount
+
+
+def judged_before(session: Session, contents: Sequence[str], spec_id: str, snapshot_id: str) -> frozenset[str]:
+    """Which of some contents have this snapshot's verdict already."""
+    found: set[str] = set()
+    for start in range(0, len(contents), 500):
+        query = select(VerdictRow.sha256).where(
+            VerdictRow.sha256.in_(contents[start : start + 500]),
+            VerdictRow.spec_id == spec_id,
+            VerdictRow.snapshot_id == snapshot_id,
+        )
+        found.update(session.scalars(query))
+    return frozenset(found)
 
 
 def _add_verdict(

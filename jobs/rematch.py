@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
-from sqlalchemy import Engine, exists, func, select
+from sqlalchemy import ColumnElement, Engine, exists, func, select
 from sqlalchemy.orm import Session
 
 from fingerprint_db.matcher import Matcher
 from fingerprint_db.verdict import Verdict
 from jobs.database import for_reading
 from jobs.home import Home
-from jobs.ledger import Finding
+from jobs.ledger import AlreadyJudgedError, Finding
 from jobs.models import ItemState, Location, ResultPart, VerdictRow, WorkItem
 from jobs.progress import Meter
 from jobs.record import judge_file
-from jobs.results import read_fingerprints, write_provenance
+from jobs.results import read_fingerprints, remove_part, write_provenance
 from jobs.scan import FileFingerprint, current_spec
 from jobs.snapshots import current_snapshot
 
@@ -74,19 +74,25 @@ def rematch(home: Home, *, console: Console) -> RematchSummary:
 
 def stale_verdicts(engine: Engine, spec_id: str, snapshot_id: str) -> int:
     """How many fingerprinted contents this snapshot has not judged."""
-    return sum(len(contents) for contents in _waiting(engine, spec_id, snapshot_id).values())
+    query = select(func.count()).where(*_unjudged(spec_id, snapshot_id))
+    with Session(for_reading(engine)) as session:
+        return session.scalar(query) or 0
 
 
-def _waiting(engine: Engine, spec_id: str, snapshot_id: str) -> dict[str, set[str]]:
+def _unjudged(spec_id: str, snapshot_id: str) -> tuple[ColumnElement[bool], ...]:
     judged = exists().where(
         VerdictRow.sha256 == WorkItem.sha256,
         VerdictRow.spec_id == spec_id,
         VerdictRow.snapshot_id == snapshot_id,
     )
+    return (WorkItem.spec_id == spec_id, WorkItem.state == ItemState.DONE.value, ~judged)
+
+
+def _waiting(engine: Engine, spec_id: str, snapshot_id: str) -> dict[str, set[str]]:
     query = (
         select(ResultPart.name, WorkItem.sha256)
         .join(ResultPart, ResultPart.id == WorkItem.part_id)
-        .where(WorkItem.spec_id == spec_id, WorkItem.state == ItemState.DONE.value, ~judged)
+        .where(*_unjudged(spec_id, snapshot_id))
         .order_by(ResultPart.name, WorkItem.sha256)
     )
     found: dict[str, set[str]] = {}
@@ -103,27 +109,37 @@ def _fingerprinted(engine: Engine, spec_id: str) -> int:
 
 
 def _commit(home: Home, batch: list[tuple[FileFingerprint, Verdict]], spec_id: str, summary: RematchSummary) -> None:
-    if not batch:
+    while batch:
+        contents = [file.sha256 for file, _ in batch]
+        names, before = _names(home.engine, contents), _last_answers(home.engine, contents, spec_id)
+        part = write_provenance(
+            home.folder,
+            [(file.sha256, names.get(file.sha256), file, verdict) for file, verdict in batch],
+            spec_id=spec_id,
+            snapshot_id=summary.snapshot_id,
+            sweep_id=None,
+        )
+        name = part.name
+        findings = [
+            Finding(file.sha256, file.facts_json(), file.coverage, file.facts.duration_s, verdict)
+            for file, verdict in batch
+        ]
+        try:
+            home.ledger.commit(
+                [part], findings, spec_id=spec_id, snapshot_id=summary.snapshot_id, sweep_id=None, owner=None
+            )
+        except AlreadyJudgedError as judged:
+            # Another rematch was first with these; a second set of their rows would be found by every reader.
+            remove_part(home.folder, name)
+            summary.known += len(judged.contents)
+            batch = [(file, verdict) for file, verdict in batch if file.sha256 not in judged.contents]
+            continue
+        for file, verdict in batch:
+            summary.judged += 1
+            summary.verdicts[verdict.verdict.value] += 1
+            answer = (verdict.verdict.value, verdict.family, verdict.generator)
+            summary.changed += before.get(file.sha256, answer) != answer
         return
-    contents = [file.sha256 for file, _ in batch]
-    names, before = _names(home.engine, contents), _last_answers(home.engine, contents, spec_id)
-    part = write_provenance(
-        home.folder,
-        [(file.sha256, names.get(file.sha256), file, verdict) for file, verdict in batch],
-        spec_id=spec_id,
-        snapshot_id=summary.snapshot_id,
-        sweep_id=None,
-    )
-    findings = [
-        Finding(file.sha256, file.facts_json(), file.coverage, file.facts.duration_s, verdict)
-        for file, verdict in batch
-    ]
-    home.ledger.commit([part], findings, spec_id=spec_id, snapshot_id=summary.snapshot_id, sweep_id=None, owner=None)
-    for file, verdict in batch:
-        summary.judged += 1
-        summary.verdicts[verdict.verdict.value] += 1
-        answer = (verdict.verdict.value, verdict.family, verdict.generator)
-        summary.changed += before.get(file.sha256, answer) != answer
 
 
 def _names(engine: Engine, contents: list[str]) -> dict[str, str]:

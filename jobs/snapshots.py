@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fingerprint_db.build import build_snapshot
 from fingerprint_db.catalogue import load_catalogue
+from fingerprint_db.errors import SnapshotError
 from fingerprint_db.pack import load_starter, load_starter_snapshot
 from fingerprint_db.signature import SignatureRecord
 from fingerprint_db.snapshot import Snapshot
@@ -54,8 +55,14 @@ def current_snapshot(home: Home, spec: FingerprintSpec) -> Snapshot:
     seed_starter(home.store, spec)
     shipped = load_starter_snapshot(spec.id)
     if shipped is not None and home.store.counts(spec.id) == starter_counts(spec):
-        return put(home, shipped, spec, notes="starter pack")
-    return publish(home, spec, notes="first snapshot of this home")
+        put(home, shipped, spec, notes="starter pack", first_only=True)
+    else:
+        publish(home, spec, notes="first snapshot of this home", first_only=True)
+    # Read back: another job may have published its own, and enrolled more, while this one was building.
+    published = home.store.current_snapshot(spec.id)
+    if published is None:
+        raise SnapshotError("The snapshot that was just published is gone; start again.")
+    return home.load_snapshot(published.id)
 
 
 def starter_counts(spec: FingerprintSpec) -> dict[str, ClassCount]:
@@ -83,17 +90,22 @@ def seed_starter(store: SignatureStore, spec: FingerprintSpec) -> None:
     store.add_signatures(load_starter(spec.id))
 
 
-def publish(home: Home, spec: FingerprintSpec, *, notes: str) -> Snapshot:
-    """Build from every signature of the home, write the files, then publish in one transaction."""
+def publish(home: Home, spec: FingerprintSpec, *, notes: str, first_only: bool = False) -> Snapshot:
+    """Build from every signature of the home, write the files, then publish in one transaction.
+
+    first_only: do not publish when another job has done so since the caller looked.
+    """
     entries = home.store.generators()
     known = Known({e.slug: e.family for e in entries}, {e.slug: e.kind for e in entries})
-    return put(home, build(home.store.signatures(spec.id), spec, known, notes=notes), spec, notes=notes)
+    snapshot = build(home.store.signatures(spec.id), spec, known, notes=notes)
+    return put(home, snapshot, spec, notes=notes, first_only=first_only)
 
 
-def put(home: Home, snapshot: Snapshot, spec: FingerprintSpec, *, notes: str) -> Snapshot:
+def put(home: Home, snapshot: Snapshot, spec: FingerprintSpec, *, notes: str, first_only: bool = False) -> Snapshot:
     """Write a snapshot's files, then make it the home's current one."""
     home.save_snapshot(snapshot)
     counts = {slug: {"clips": c.clips, "sources": c.sources} for slug, c in home.store.counts(spec.id).items()}
-    home.store.publish_snapshot(snapshot.id, spec_id=spec.id, counts=counts, notes=notes)
+    if not home.store.publish_snapshot(snapshot.id, spec_id=spec.id, counts=counts, notes=notes, first_only=first_only):
+        return snapshot
     home.ledger.audit("publish", snapshot.id, spec=spec.id, notes=notes, counts=counts)
     return snapshot

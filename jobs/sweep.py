@@ -20,7 +20,7 @@ from fingerprint_db.verdict import Verdict
 from jobs.archive import ask_archive, safe_uri
 from jobs.errors import FailureKind, StoreError
 from jobs.home import Home
-from jobs.ledger import Claim, Finding, LeaseLostError
+from jobs.ledger import AlreadyJudgedError, Claim, Finding, LeaseLostError
 from jobs.manifest import Inventory, take_inventory
 from jobs.models import ItemState
 from jobs.progress import Meter
@@ -194,6 +194,8 @@ class _Run:
             # Full jitter, so that many machines that failed together do not return together.
             time.sleep(random.uniform(0.5, 1.0) * BACKOFF_S[min(attempt, len(BACKOFF_S) - 1)])
         while self._held and not tasks:
+            # The holder may die while we wait for it; its lease is long.
+            bury_dead_sweeps(self._home.engine, self._ledger)
             states = self._ledger.states([sha256 for _, sha256 in self._held.values()], self._spec.id)
             for uri, (task, sha256) in list(self._held.items()):
                 state = states.get(sha256, ItemState.FAILED)
@@ -298,7 +300,7 @@ class _Run:
                     sweep_id=self.summary.sweep_id,
                     owner=self.summary.sweep_id,
                 )
-            except LeaseLostError as lost:
+            except (LeaseLostError, AlreadyJudgedError) as lost:
                 # Another sweep took them over while this machine slept; its results stand, ours are dropped.
                 for name in names:
                     remove_part(self._home.folder, name)

@@ -62,7 +62,7 @@ def bury_dead_sweeps(engine: Engine, ledger: Ledger) -> int:
         running = session.execute(select(Sweep.id, Sweep.host).where(Sweep.state == RUNNING)).all()
     for sweep_id, host in running:
         if _died_here(host):
-            freed += ledger.release(sweep_id, forgive=False)
+            freed += ledger.release(sweep_id)
             finish_sweep(engine, sweep_id, INTERRUPTED, {})
     return freed
 
@@ -105,7 +105,9 @@ def _started(pid: int) -> str | None:
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as source:
             # The second field is the command in parentheses and may hold anything, even spaces.
-            return source.read().rpartition(")")[2].split()[19]
+            fields = source.read().rpartition(")")[2].split()
+            # Killed, and its parent (a shell, a scheduler) has not fetched its end: dead all the same.
+            return None if fields[0] == "Z" else fields[19]
     except FileNotFoundError:
         if os.path.isdir("/proc/self"):
             return None
@@ -116,10 +118,13 @@ def _started(pid: int) -> str | None:
 
 
 def _boot() -> str:
-    """Tells machines of one name apart (containers often share theirs) and one boot from the next."""
+    """Tells machines of one name apart and one boot from the next, and containers that number processes for themselves.
+
+    Without the last, a sweep in one container of a machine would count as dead in another that shares its name.
+    """
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as source:
-            return source.read().strip()
+            return f"{source.read().strip()}/{os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
         return f"{psutil.boot_time():.0f}"
 

@@ -17,7 +17,7 @@ from cluster.outcome import Failure, Policy
 from fingerprint_db.verdict import Segment, Verdict, VerdictKind
 from jobs.database import open_database
 from jobs.errors import FailureKind
-from jobs.ledger import Claim, Finding, LeaseLostError, Ledger
+from jobs.ledger import AlreadyJudgedError, Claim, Finding, LeaseLostError, Ledger
 from jobs.models import ItemState, Location, ResultPart, SegmentMatch, VerdictRow, WorkItem, utc_now
 
 SPEC, SNAPSHOT = "spec", "snapshot"
@@ -163,13 +163,16 @@ def test_a_location_that_cannot_be_read_is_kept_with_its_reason(ledger: Ledger) 
         assert (location.state, location.failure_kind, location.attempts) == ("unreadable", "access_denied", 3)
 
 
-def test_committing_a_verdict_twice_changes_nothing(ledger: Ledger) -> None:
+def test_a_verdict_that_is_there_already_is_not_committed_twice_nor_its_part(ledger: Ledger) -> None:
     ledger.claim("a", content(1), 1, SPEC, "first")
     commit(ledger, "first", content(1))
-    ledger.commit(parts()[1:], [finding(content(1))], spec_id=SPEC, snapshot_id=SNAPSHOT, sweep_id=None, owner=None)
+    with pytest.raises(AlreadyJudgedError) as judged:
+        ledger.commit(parts()[1:], [finding(content(1))], spec_id=SPEC, snapshot_id=SNAPSHOT, sweep_id=None, owner=None)
+    assert judged.value.contents == {content(1)}
     with Session(ledger.engine) as session:
         assert session.scalar(select(func.count()).select_from(VerdictRow)) == 1
         assert session.scalar(select(func.count()).select_from(SegmentMatch)) == 1
+        assert session.scalar(select(func.count()).select_from(ResultPart)) == 2
 
 
 OWNERS = st.sampled_from(["one", "two", "three"])
@@ -245,7 +248,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(owner=OWNERS)
     def die(self, owner: str) -> None:
-        freed = self.ledger.release(owner, forgive=False)
+        freed = self.ledger.release(owner)
         assert freed == sum(1 for holder in self.leases.values() if holder == owner)
         self.leases = {sha256: holder for sha256, holder in self.leases.items() if holder != owner}
 

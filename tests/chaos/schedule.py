@@ -1,0 +1,74 @@
+"""A schedule: which drivers run, alone or two at once, and what befalls each; a pure function of its seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.chaos.faults import Action, Fault, allowed
+
+PAIRS = 0.3  # share of runs with a second driver alive at the same time
+SECOND_FAULT = 0.35  # share of drivers that meet a second, survivable fault before the first
+WORKER_FAULTS = 2  # in one schedule; three would rightly end in quarantine
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """runs: in order; each is one or two plans, a driver each. An undisturbed run always follows."""
+
+    seed: int
+    start: str
+    runs: tuple[tuple[tuple[Fault, ...], ...], ...]
+
+    def __str__(self) -> str:
+        runs = "; ".join(" beside ".join(", ".join(map(str, plan)) or "nothing" for plan in run) for run in self.runs)
+        return f"seed {self.seed}, {self.start} home: {runs}"
+
+
+def make_schedule(seed: int, passages: Mapping[str, Mapping[str, int]], turn: int) -> Schedule:
+    """passages: for each kind of home, how often an undisturbed run passes each boundary, in order of first passage.
+
+    turn: the schedule's number; it picks the home and the boundary of the first fault, so that a long run of
+    schedules visits every boundary and every action there alike.
+    """
+    rng = random.Random(seed)
+    # A bare home costs a migration and the whole catalogue; it is needed for the few boundaries that lie there.
+    start = "bare" if turn % 40 == 39 else "seeded" if turn % 10 == 9 else "swept" if turn % 3 == 2 else "published"
+    counts = passages[start]
+    pairs = [(boundary, action) for boundary in counts for action in allowed(boundary)]
+    order = {boundary: place for place, boundary in enumerate(counts)}
+    faults = [_fault(rng, *pairs[(turn * 7) % len(pairs)], counts)]
+    for _ in range(rng.randrange(4)):
+        boundary = rng.choice(list(counts))
+        action = Action.KILL if rng.random() < 0.6 else rng.choice(allowed(boundary))
+        faults.append(_fault(rng, boundary, action, counts))
+    if rng.random() < 0.7:
+        # What lies late in a run is reached only while the earlier work is not all done: early faults first.
+        faults.sort(key=lambda fault: order[fault.boundary])
+    faults = _few_worker_faults(faults)
+    runs: list[tuple[tuple[Fault, ...], ...]] = []
+    while faults:
+        plan = [faults.pop(0)]
+        if faults and rng.random() < SECOND_FAULT:
+            plan.append(faults.pop(0))
+        other: tuple[Fault, ...] | None = None
+        if rng.random() < PAIRS:
+            other = (faults.pop(0),) if faults and rng.random() < 0.5 else ()
+        runs.append((tuple(plan),) if other is None else (tuple(plan), other))
+    return Schedule(seed, start, tuple(runs))
+
+
+def _fault(rng: random.Random, boundary: str, action: Action, counts: Mapping[str, int]) -> Fault:
+    # Mostly among the first passages: a run that goes on where another died passes a boundary less often.
+    nth = rng.randint(1, min(3, counts[boundary])) if rng.random() < 0.6 else rng.randint(1, counts[boundary])
+    return Fault(boundary, nth, action)
+
+
+def _few_worker_faults(faults: list[Fault]) -> list[Fault]:
+    kept: list[Fault] = []
+    for fault in faults:
+        if fault.action is Action.WORKER and sum(f.action is Action.WORKER for f in kept) >= WORKER_FAULTS:
+            fault = Fault(fault.boundary, fault.nth, Action.KILL)
+        kept.append(fault)
+    return kept
