@@ -32,6 +32,9 @@ from jobs.models import (
     utc_now,
 )
 
+# A part that waited this long between its writing and its commit may have been taken for an orphan by a compaction,
+# whose grace period is longer (jobs.compact). It happens when a machine sleeps at the wrong moment.
+PART_FRESH_S = 900.0
 SETTLED = (ItemState.DONE.value, ItemState.SKIPPED.value, ItemState.QUARANTINED.value)
 
 
@@ -62,6 +65,10 @@ class LeaseLostError(RuntimeError):
     def __init__(self, contents: frozenset[str]) -> None:
         super().__init__(f"{len(contents)} claims were lost to another sweep")
         self.contents = contents
+
+
+class StalePartError(RuntimeError):
+    """Parts waited too long between writing and commit; nothing was committed, they have to be written again."""
 
 
 class Ledger:
@@ -172,9 +179,11 @@ class Ledger:
         """One transaction: the parts, the verdicts with their segments, and (with an owner) the finished items.
 
         parts: the provenance part, and the fingerprints part when there is one.
-        Raises LeaseLostError, having changed nothing, when items are no longer held by ``owner``.
+        Raises, having changed nothing, LeaseLostError when items are no longer held by ``owner``, and StalePartError
+        when the parts were written so long ago that a compaction may have removed them.
         """
         now = utc_now()
+        refuse_stale(parts, now)
         by_kind = {part.kind: part.id for part in parts}
         with Session(self.engine) as session, session.begin():
             session.add_all(parts)
@@ -241,6 +250,12 @@ class Ledger:
         """Append one event; events are never changed or removed."""
         with Session(self.engine) as session, session.begin():
             session.add(AuditEvent(action=action, subject=subject, detail=detail))
+
+
+def refuse_stale(parts: Iterable[ResultPart], now: datetime) -> None:
+    """Raise StalePartError when one of the parts was written longer than PART_FRESH_S ago."""
+    if any(now - part.committed_at > timedelta(seconds=PART_FRESH_S) for part in parts if part.committed_at):
+        raise StalePartError("result parts waited too long for their commit")
 
 
 _CLEARED_FAILURE: dict[str, None] = {"failure_kind": None, "failure_policy": None, "failure_message": None}

@@ -7,19 +7,21 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from fingerprint_db.matcher import Matcher
 from rich.console import Console
 from sqlalchemy import Engine, exists, func, select
 from sqlalchemy.orm import Session
 
+from cluster.outcome import FailureError
+from fingerprint_db.matcher import Matcher
 from fingerprint_db.verdict import Verdict
 from jobs.database import for_reading
+from jobs.errors import FailureKind
 from jobs.home import Home
-from jobs.ledger import Finding
+from jobs.ledger import Finding, StalePartError
 from jobs.models import ItemState, Location, ResultPart, VerdictRow, WorkItem
 from jobs.progress import Meter
 from jobs.record import judge_file
-from jobs.results import read_fingerprints, write_provenance
+from jobs.results import read_fingerprints, remove_part, write_provenance
 from jobs.scan import FileFingerprint, current_spec
 from jobs.snapshots import current_snapshot
 
@@ -56,20 +58,42 @@ def rematch(home: Home, *, console: Console) -> RematchSummary:
     matcher = Matcher(snapshot)
     summary = RematchSummary(snapshot.id)
     waiting = _waiting(home.engine, spec.id, snapshot.id)
-    summary.known = _fingerprinted(home.engine, spec.id) - sum(len(contents) for contents in waiting.values())
-    with Meter(console, "rematch", sum(len(contents) for contents in waiting.values())) as meter:
-        for name, contents in waiting.items():
-            batch: list[tuple[FileFingerprint, Verdict]] = []
-            for file in read_fingerprints(home.folder, name, contents):
-                batch.append((file, judge_file(matcher, file, spec.id)))
-                meter.advance()
-                if len(batch) >= FILES_PER_COMMIT:
-                    _commit(home, batch, spec.id, summary)
-                    batch = []
-            _commit(home, batch, spec.id, summary)
+    todo = sum(len(contents) for contents in waiting.values())
+    summary.known = _fingerprinted(home.engine, spec.id) - todo
+    with Meter(console, "rematch", todo) as meter:
+        while waiting:
+            name = next(iter(waiting))
+            try:
+                _judge_part(home, matcher, spec.id, name, waiting.pop(name), summary, meter)
+            except FailureError as error:
+                if error.failure.kind != FailureKind.NOT_FOUND:
+                    raise
+                # A compaction has merged this part since the manifest was read; ask where its rows lie now.
+                waiting = _waiting(home.engine, spec.id, snapshot.id)
+                if name in waiting:
+                    raise
     summary.wall_s = time.monotonic() - started
     home.ledger.audit("rematch", snapshot.id, judged=summary.judged, changed=summary.changed)
     return summary
+
+
+def _judge_part(
+    home: Home,
+    matcher: Matcher,
+    spec_id: str,
+    name: str,
+    contents: set[str],
+    summary: RematchSummary,
+    meter: Meter,
+) -> None:
+    batch: list[tuple[FileFingerprint, Verdict]] = []
+    for file in read_fingerprints(home.folder, name, contents):
+        batch.append((file, judge_file(matcher, file, spec_id)))
+        meter.advance()
+        if len(batch) >= FILES_PER_COMMIT:
+            _commit(home, batch, spec_id, summary)
+            batch = []
+    _commit(home, batch, spec_id, summary)
 
 
 def stale_verdicts(engine: Engine, spec_id: str, snapshot_id: str) -> int:
@@ -107,18 +131,25 @@ def _commit(home: Home, batch: list[tuple[FileFingerprint, Verdict]], spec_id: s
         return
     contents = [file.sha256 for file, _ in batch]
     names, before = _names(home.engine, contents), _last_answers(home.engine, contents, spec_id)
-    part = write_provenance(
-        home.folder,
-        [(file.sha256, names.get(file.sha256), file, verdict) for file, verdict in batch],
-        spec_id=spec_id,
-        snapshot_id=summary.snapshot_id,
-        sweep_id=None,
-    )
     findings = [
         Finding(file.sha256, file.facts_json(), file.coverage, file.facts.duration_s, verdict)
         for file, verdict in batch
     ]
-    home.ledger.commit([part], findings, spec_id=spec_id, snapshot_id=summary.snapshot_id, sweep_id=None, owner=None)
+    snapshot_id = summary.snapshot_id
+    while True:
+        part = write_provenance(
+            home.folder,
+            [(file.sha256, names.get(file.sha256), file, verdict) for file, verdict in batch],
+            spec_id=spec_id,
+            snapshot_id=snapshot_id,
+            sweep_id=None,
+        )
+        name = part.name
+        try:
+            home.ledger.commit([part], findings, spec_id=spec_id, snapshot_id=snapshot_id, sweep_id=None, owner=None)
+            break
+        except StalePartError:
+            remove_part(home.folder, name)
     for file, verdict in batch:
         summary.judged += 1
         summary.verdicts[verdict.verdict.value] += 1

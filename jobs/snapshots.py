@@ -71,11 +71,15 @@ def seed_starter(store: SignatureStore, spec: FingerprintSpec) -> None:
     store.add_signatures(load_starter(spec.id))
 
 
+def home_known(home: Home) -> Known:
+    """What a home's store says of its generators, enrolled ones included."""
+    entries = home.store.generators()
+    return Known({e.slug: e.family for e in entries}, {e.slug: e.kind for e in entries})
+
+
 def publish(home: Home, spec: FingerprintSpec, *, notes: str) -> Snapshot:
     """Build from every signature of the home, write the files, then publish in one transaction."""
-    entries = home.store.generators()
-    known = Known({e.slug: e.family for e in entries}, {e.slug: e.kind for e in entries})
-    snapshot = build(home.store.signatures(spec.id), spec, known, notes=notes)
+    snapshot = build(home.store.signatures(spec.id), spec, home_known(home), notes=notes)
     home.save_snapshot(snapshot)
     counts = {slug: {"clips": c.clips, "sources": c.sources} for slug, c in home.store.counts(spec.id).items()}
     home.store.publish_snapshot(snapshot.id, spec_id=spec.id, counts=counts, notes=notes)

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from fingerprint_db.matcher import Matcher
 from rich.console import Console
 
 from cluster.executor import Executor
 from cluster.outcome import Declined, Done, Failure
+from fingerprint_db.matcher import Matcher
 from fingerprint_db.spec import FingerprintSpec
 from fingerprint_db.verdict import Verdict
 from jobs.archive import safe_uri
 from jobs.home import Home
-from jobs.ledger import Claim, Finding, LeaseLostError
+from jobs.ledger import Claim, Finding, LeaseLostError, StalePartError
 from jobs.manifest import Inventory, take_inventory
 from jobs.models import ItemState
 from jobs.progress import Meter
@@ -259,6 +259,11 @@ class _Run:
                     remove_part(self._home.folder, name)
                 self.summary.held += len(lost.contents)
                 self._batch = [entry for entry in batch if entry[1].sha256 not in lost.contents]
+                continue
+            except StalePartError:
+                # This machine slept between writing and commit; the parts may be gone, so they are written again.
+                for name in names:
+                    remove_part(self._home.folder, name)
                 continue
             self._count(batch)
             self._batch = []
