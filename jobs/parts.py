@@ -165,16 +165,8 @@ def replace_parts(
         if new is not None:
             refuse_stale([new], now)
         # The lock makes a second compaction wait here; what it then finds is gone, and it gives up.
-        names = dict(
-            session.execute(
-                select(ResultPart.id, ResultPart.name)
-                .where(ResultPart.id.in_(old))
-                .order_by(ResultPart.id)
-                .with_for_update()
-            )
-            .tuples()
-            .all()
-        )
+        held = select(ResultPart.id, ResultPart.name).where(ResultPart.id.in_(old)).order_by(ResultPart.id)
+        names = {row.id: row.name for row in session.execute(held.with_for_update())}
         if set(names) != set(old):
             raise PartsTakenError("these parts were replaced by another compaction")
         if also is not None:
