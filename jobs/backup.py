@@ -81,6 +81,9 @@ def backup(home: Home, target: str, *, console: Console) -> BackupSummary:
             if not again:
                 break
         if summary.database:
+            # A log that a killed process left beside the earlier copy would be played into the new one.
+            for log in ("-wal", "-shm", "-journal"):
+                folder.remove(DATABASE + log)
             # Last: until it is there, an earlier backup in the same place stays what it was.
             with folder.writing(DATABASE) as path:
                 shutil.copyfile(copy, path)

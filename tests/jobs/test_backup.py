@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +102,18 @@ def test_the_next_backup_copies_only_what_is_new(home: Home, tmp_path: Path) -> 
     second = take(home, tmp_path / "backup")
     assert (second.copied, second.present) == (2, first.copied)
     assert stored.everything(opened(tmp_path / "backup")) == stored.everything(home)
+
+
+def test_a_log_left_beside_an_earlier_copy_is_not_played_into_the_new_one(home: Home, tmp_path: Path) -> None:
+    take(home, tmp_path / "backup")
+    script = (
+        "import os, sqlite3; c = sqlite3.connect('makersmark.sqlite'); c.execute('PRAGMA journal_mode=WAL');"
+        "c.execute(\"UPDATE verdict SET verdict = 'somebody wrote here'\"); c.commit(); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path / "backup", check=True)
+    assert (tmp_path / "backup" / "makersmark.sqlite-wal").stat().st_size > 0
+    take(home, tmp_path / "backup")
+    assert state.verdicts(opened(tmp_path / "backup")) == state.verdicts(home)
 
 
 def test_parts_merged_and_removed_under_a_backup_start_another_round(

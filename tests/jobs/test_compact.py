@@ -70,7 +70,7 @@ def test_compacting_again_changes_nothing(home: Home) -> None:
     assert names(home, "fingerprints") + names(home, "provenance") == before
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     commits=st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=3), min_size=1, max_size=6),
     target=st.sampled_from([1, 60_000, 150_000, 1 << 28]),
