@@ -11,7 +11,8 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
@@ -305,6 +306,65 @@ class Folder:
     def read(self, name: str) -> bytes:
         """The bytes under a name."""
         return self._try(lambda: bytes(self._fs.cat_file(f"{self._root}/{name}")), name)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """A local file to fill: when the block ends well it is stored under the name, whole or not at all.
+
+        For what is too large to be held in memory. Raises StoreError when the store refuses it.
+        """
+        if not is_local(self.uri):
+            handle, copy = tempfile.mkstemp(prefix="makersmark-")
+            os.close(handle)
+            try:
+                yield Path(copy)
+                self._try(lambda: self._fs.put_file(copy, f"{self._root}/{name}"), name)
+            finally:
+                Path(copy).unlink(missing_ok=True)
+            return
+        path = f"{self._root}/{name}"
+        partial = f"{path}.{uuid.uuid4().hex}.partial"
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            yield Path(partial)
+            with open(partial, "rb") as written:
+                os.fsync(written.fileno())
+            os.replace(partial, path)
+        except OSError as error:
+            said = f"{path} cannot be written: {error.strerror or type(error).__name__}"
+            raise StoreError(FailureKind.STORAGE_UNAVAILABLE.failure(said)) from error
+        finally:
+            Path(partial).unlink(missing_ok=True)
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[Path]:
+        """What lies under a name as a local file, to be read in pieces: itself, or a copy while the block runs.
+
+        Raises FailureError not_found and its kin.
+        """
+        path = f"{self._root}/{name}"
+        if is_local(self.uri):
+            self._try(lambda: os.stat(path), name)
+            yield Path(path)
+            return
+        handle, copy = tempfile.mkstemp(prefix="makersmark-")
+        os.close(handle)
+        try:
+            self._try(lambda: self._fs.get_file(path, copy), name)
+            yield Path(copy)
+        finally:
+            Path(copy).unlink(missing_ok=True)
+
+    def listing(self, prefix: str) -> list[Listed]:
+        """Every file below a prefix with its size and time, ``uri`` being the name; empty when there is none."""
+        start = len(canonical_uri(self.uri).rstrip("/")) + 1
+        try:
+            found = list(list_archive(f"{self.uri.rstrip('/')}/{prefix}", all_files=True))
+        except FailureError as error:
+            if error.failure.kind == FailureKind.NOT_FOUND:
+                return []
+            raise
+        return [replace(entry, uri=entry.uri[start:]) for entry in found if isinstance(entry, Listed)]
 
     def names(self, prefix: str) -> list[str]:
         """Every name below a prefix, sorted; empty when there is none."""

@@ -33,6 +33,9 @@ from jobs.models import (
     utc_now,
 )
 
+# A part that waited this long between its writing and its commit may have been taken for an orphan by a compaction,
+# whose grace period is longer (jobs.compact). It happens when a machine sleeps at the wrong moment.
+PART_FRESH_S = 900.0
 SETTLED = (ItemState.DONE.value, ItemState.SKIPPED.value, ItemState.QUARANTINED.value)
 
 
@@ -75,6 +78,10 @@ class AlreadyJudgedError(RuntimeError):
     def __init__(self, contents: frozenset[str]) -> None:
         super().__init__(f"{len(contents)} contents were judged by another job meanwhile")
         self.contents = contents
+
+
+class StalePartError(RuntimeError):
+    """Parts waited too long between writing and commit; nothing was committed, they have to be written again."""
 
 
 class Ledger:
@@ -204,10 +211,12 @@ class Ledger:
         """One transaction: the parts, the verdicts with their segments, and (with an owner) the finished items.
 
         parts: the provenance part, and the fingerprints part when there is one.
-        Raises LeaseLostError, having changed nothing, when items are no longer held by ``owner``; AlreadyJudgedError,
-        likewise, when a verdict of the same key is there: its rows in the part would be there twice.
+        Raises, having changed nothing, LeaseLostError when items are no longer held by ``owner``; AlreadyJudgedError
+        when a verdict of the same key is there (its rows in the part would be there twice); StalePartError when the
+        parts were written so long ago that a compaction may have removed them.
         """
         now = utc_now()
+        refuse_stale(parts, now)
         by_kind = {part.kind: part.id for part in parts}
         # In one order everywhere, so that two commits that meet wait for each other one way only.
         findings = sorted(findings, key=lambda finding: finding.sha256)
@@ -291,6 +300,12 @@ class Ledger:
         """Append one event; events are never changed or removed."""
         with Session(self.engine) as session, session.begin():
             session.add(AuditEvent(action=action, subject=subject, detail=detail))
+
+
+def refuse_stale(parts: Iterable[ResultPart], now: datetime) -> None:
+    """Raise StalePartError when one of the parts was written longer than PART_FRESH_S ago."""
+    if any(now - part.committed_at > timedelta(seconds=PART_FRESH_S) for part in parts if part.committed_at):
+        raise StalePartError("result parts waited too long for their commit")
 
 
 _CLEARED_FAILURE: dict[str, None] = {"failure_kind": None, "failure_policy": None, "failure_message": None}

@@ -141,6 +141,16 @@ class ResultPart(Base):
     committed_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
+class RetiredPart(Base):
+    """A part that readers of an older manifest may still have open; its file goes when the grace period is over."""
+
+    __tablename__ = "retired_part"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, unique=True)
+    reason: Mapped[str] = mapped_column(String(16))
+    retired_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+
+
 class VerdictRow(Base):
     """What one snapshot says about one content under one spec; unique, so a commit repeated changes nothing."""
 
@@ -150,7 +160,7 @@ class VerdictRow(Base):
     sha256: Mapped[str] = mapped_column(ForeignKey("asset.sha256"))
     spec_id: Mapped[str] = mapped_column(String(16))
     snapshot_id: Mapped[str] = mapped_column(String(64), index=True)
-    part_id: Mapped[str] = mapped_column(ForeignKey("result_part.id"))
+    part_id: Mapped[str] = mapped_column(ForeignKey("result_part.id"), index=True)
     sweep_id: Mapped[str | None] = mapped_column(String(32))
     verdict: Mapped[str] = mapped_column(String(24), index=True)
     reason: Mapped[str] = mapped_column(Text)
@@ -181,7 +191,7 @@ class SegmentMatch(Base):
 
 
 class AuditEvent(Base):
-    """Who did what, append-only: sweeps, enrollments, publications, releases from quarantine."""
+    """Who did what: sweeps, enrollments, publications, releases, upkeep. Triggers refuse to change or delete a row."""
 
     __tablename__ = "audit_event"
     __table_args__ = (Index("ix_audit_event_at", "at"),)

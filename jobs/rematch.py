@@ -15,11 +15,11 @@ from fingerprint_db.matcher import Matcher
 from fingerprint_db.verdict import Verdict
 from jobs.database import for_reading
 from jobs.home import Home
-from jobs.ledger import AlreadyJudgedError, Finding
+from jobs.ledger import AlreadyJudgedError, Finding, StalePartError
 from jobs.models import ItemState, Location, ResultPart, VerdictRow, WorkItem
 from jobs.progress import Meter
 from jobs.record import judge_file
-from jobs.results import read_fingerprints, remove_part, write_provenance
+from jobs.results import MissingPartError, read_fingerprints, remove_part, write_provenance
 from jobs.scan import FileFingerprint, current_spec
 from jobs.snapshots import current_snapshot
 
@@ -56,20 +56,40 @@ def rematch(home: Home, *, console: Console) -> RematchSummary:
     matcher = Matcher(snapshot)
     summary = RematchSummary(snapshot.id)
     waiting = _waiting(home.engine, spec.id, snapshot.id)
-    summary.known = _fingerprinted(home.engine, spec.id) - sum(len(contents) for contents in waiting.values())
-    with Meter(console, "rematch", sum(len(contents) for contents in waiting.values())) as meter:
-        for name, contents in waiting.items():
-            batch: list[tuple[FileFingerprint, Verdict]] = []
-            for file in read_fingerprints(home.folder, name, contents):
-                batch.append((file, judge_file(matcher, file, spec.id)))
-                meter.advance()
-                if len(batch) >= FILES_PER_COMMIT:
-                    _commit(home, batch, spec.id, summary)
-                    batch = []
-            _commit(home, batch, spec.id, summary)
+    todo = sum(len(contents) for contents in waiting.values())
+    summary.known = _fingerprinted(home.engine, spec.id) - todo
+    with Meter(console, "rematch", todo) as meter:
+        while waiting:
+            name = next(iter(waiting))
+            try:
+                _judge_part(home, matcher, spec.id, name, waiting.pop(name), summary, meter)
+            except MissingPartError:
+                # A compaction has merged this part since the manifest was read; ask where its rows lie now.
+                waiting = _waiting(home.engine, spec.id, snapshot.id)
+                if name in waiting:
+                    raise
     summary.wall_s = time.monotonic() - started
     home.ledger.audit("rematch", snapshot.id, judged=summary.judged, changed=summary.changed)
     return summary
+
+
+def _judge_part(
+    home: Home,
+    matcher: Matcher,
+    spec_id: str,
+    name: str,
+    contents: set[str],
+    summary: RematchSummary,
+    meter: Meter,
+) -> None:
+    batch: list[tuple[FileFingerprint, Verdict]] = []
+    for file in read_fingerprints(home.folder, name, contents):
+        batch.append((file, judge_file(matcher, file, spec_id)))
+        meter.advance()
+        if len(batch) >= FILES_PER_COMMIT:
+            _commit(home, batch, spec_id, summary)
+            batch = []
+    _commit(home, batch, spec_id, summary)
 
 
 def stale_verdicts(engine: Engine, spec_id: str, snapshot_id: str) -> int:
@@ -128,6 +148,9 @@ def _commit(home: Home, batch: list[tuple[FileFingerprint, Verdict]], spec_id: s
             home.ledger.commit(
                 [part], findings, spec_id=spec_id, snapshot_id=summary.snapshot_id, sweep_id=None, owner=None
             )
+        except StalePartError:
+            remove_part(home.folder, name)
+            continue
         except AlreadyJudgedError as judged:
             # Another rematch was first with these; a second set of their rows would be found by every reader.
             remove_part(home.folder, name)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
+import operator
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -13,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fingerprint_db.verdict import Verdict
@@ -25,6 +28,11 @@ from jobs.scan import FileFingerprint
 from jobs.schemas import FINGERPRINTS, PROVENANCE, SCHEMA_VERSION, VERSION_KEY
 
 REMEDY = "restore it from a backup, or let `makersmark audit --repair` say what can be done without it"
+READ_ROWS = 1024  # at a time: a window is some kilobytes, as Python objects about ten times that
+
+
+class MissingPartError(HomeError):
+    """A committed part is not where SQL says it lies."""
 
 
 class SchemaVersionError(HomeError):
@@ -62,37 +70,51 @@ def remove_part(home: Folder, name: str) -> None:
 def read_fingerprints(home: Folder, name: str, contents: set[str] | None = None) -> Iterator[FileFingerprint]:
     """The files of one fingerprints part (only some contents when given), windows in burst and crop order.
 
-    Raises StoreError when the part cannot be read, HomeError when it is damaged, SchemaVersionError when it is newer
-    than this code.
+    Reads in pieces, since a compacted part may be larger than memory; a content's rows lie together in a part.
+    Raises StoreError when the part cannot be read, HomeError when it is missing or damaged, SchemaVersionError when it
+    is newer than this code.
     """
     try:
-        table = pq.read_table(io.BytesIO(home.read(name)))
+        with home.reading(name) as path, pq.ParquetFile(path) as part:
+            check_version(part, name)
+            rows = _rows(part, contents)
+            for sha256, own in itertools.groupby(rows, key=operator.itemgetter("sha256")):
+                yield _file(sha256, sorted(own, key=operator.itemgetter("burst", "crop")))
     except StoreError as error:
         if error.failure.kind != FailureKind.NOT_FOUND:
             raise
-        raise HomeError(f"the committed part {name} is missing from the home; {REMEDY}") from error
+        raise MissingPartError(f"the committed part {name} is missing from the home; {REMEDY}") from error
     except (pa.ArrowException, OSError) as error:
         raise HomeError(f"the committed part {name} is damaged; {REMEDY}") from error
-    version = int((table.schema.metadata or {}).get(VERSION_KEY, b"0"))
+
+
+def check_version(part: pq.ParquetFile, name: str) -> None:
+    """Raise SchemaVersionError when a part was written by a newer Makersmark."""
+    version = int((part.schema_arrow.metadata or {}).get(VERSION_KEY, b"0"))
     if version > SCHEMA_VERSION:
         raise SchemaVersionError(
             f"the part {name} has schema version {version}, this Makersmark knows {SCHEMA_VERSION}; upgrade it"
         )
-    files: dict[str, list[dict[str, Any]]] = {}
-    for row in table.to_pylist():
-        if contents is None or row["sha256"] in contents:
-            files.setdefault(row["sha256"], []).append(row)
-    for sha256, rows in files.items():
-        rows.sort(key=lambda row: (row["burst"], row["crop"]))
-        kept = json.loads(rows[0]["facts"])
-        yield FileFingerprint(
-            sha256=sha256,
-            size=kept["size"],
-            facts=facts_from_json(kept["facts"]),
-            coverage=rows[0]["coverage"],
-            shortfall=kept["shortfall"],
-            windows=tuple(_window(row) for row in rows if row["burst"] >= 0),
-        )
+
+
+def _rows(part: pq.ParquetFile, contents: set[str] | None) -> Iterator[dict[str, Any]]:
+    wanted = None if contents is None else pa.array(sorted(contents), pa.string())
+    for batch in part.iter_batches(batch_size=READ_ROWS):
+        if wanted is not None:
+            batch = batch.filter(pc.is_in(batch.column("sha256"), value_set=wanted))
+        yield from batch.to_pylist()
+
+
+def _file(sha256: str, rows: Sequence[Mapping[str, Any]]) -> FileFingerprint:
+    kept = json.loads(rows[0]["facts"])
+    return FileFingerprint(
+        sha256=sha256,
+        size=kept["size"],
+        facts=facts_from_json(kept["facts"]),
+        coverage=rows[0]["coverage"],
+        shortfall=kept["shortfall"],
+        windows=tuple(_window(row) for row in rows if row["burst"] >= 0),
+    )
 
 
 def facts_from_json(raw: Mapping[str, Any]) -> VideoFacts:
@@ -188,12 +210,17 @@ def _segment_rows(
         }
 
 
+def part_name(kind: str, day: str, identity: str) -> str:
+    """Where a part lies in its home. day: ``YYYY-MM-DD`` of the sweep."""
+    return f"parquet/{kind}/sweep_date={day}/part-{identity}.parquet"
+
+
 def _write(
     home: Folder, kind: str, schema: pa.Schema, rows: list[dict[str, Any]], spec_id: str, sweep_id: str | None
 ) -> ResultPart:
     identity = uuid.uuid4().hex
     now: datetime = utc_now()
-    name = f"parquet/{kind}/sweep_date={now:%Y-%m-%d}/part-{identity}.parquet"
+    name = part_name(kind, f"{now:%Y-%m-%d}", identity)
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd")
     data = sink.getvalue()

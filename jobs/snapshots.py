@@ -90,14 +90,18 @@ def seed_starter(store: SignatureStore, spec: FingerprintSpec) -> None:
     store.add_signatures(load_starter(spec.id))
 
 
+def home_known(home: Home) -> Known:
+    """What a home's store says of its generators, enrolled ones included."""
+    entries = home.store.generators()
+    return Known({e.slug: e.family for e in entries}, {e.slug: e.kind for e in entries})
+
+
 def publish(home: Home, spec: FingerprintSpec, *, notes: str, first_only: bool = False) -> Snapshot:
     """Build from every signature of the home, write the files, then publish in one transaction.
 
     first_only: do not publish when another job has done so since the caller looked.
     """
-    entries = home.store.generators()
-    known = Known({e.slug: e.family for e in entries}, {e.slug: e.kind for e in entries})
-    snapshot = build(home.store.signatures(spec.id), spec, known, notes=notes)
+    snapshot = build(home.store.signatures(spec.id), spec, home_known(home), notes=notes)
     return put(home, snapshot, spec, notes=notes, first_only=first_only)
 
 

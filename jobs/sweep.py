@@ -20,7 +20,7 @@ from fingerprint_db.verdict import Verdict
 from jobs.archive import ask_archive, safe_uri
 from jobs.errors import FailureKind, StoreError
 from jobs.home import Home
-from jobs.ledger import AlreadyJudgedError, Claim, Finding, LeaseLostError
+from jobs.ledger import AlreadyJudgedError, Claim, Finding, LeaseLostError, StalePartError
 from jobs.manifest import Inventory, take_inventory
 from jobs.models import ItemState
 from jobs.progress import Meter
@@ -306,6 +306,11 @@ class _Run:
                     remove_part(self._home.folder, name)
                 self.summary.held += len(lost.contents)
                 self._batch = [entry for entry in batch if entry[1].sha256 not in lost.contents]
+                continue
+            except StalePartError:
+                # This machine slept between writing and commit; the parts may be gone, so they are written again.
+                for name in names:
+                    remove_part(self._home.folder, name)
                 continue
             self._count(batch)
             self._batch = []

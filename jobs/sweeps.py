@@ -59,11 +59,13 @@ def bury_dead_sweeps(engine: Engine, ledger: Ledger) -> int:
     """
     freed = 0
     with Session(engine) as session:
-        running = session.execute(select(Sweep.id, Sweep.host).where(Sweep.state == RUNNING)).all()
-    for sweep_id, host in running:
+        running = session.execute(select(Sweep.id, Sweep.host, Sweep.archive).where(Sweep.state == RUNNING)).all()
+    for sweep_id, host, archive in running:
         if _died_here(host):
-            freed += ledger.release(sweep_id)
+            released = ledger.release(sweep_id)
             finish_sweep(engine, sweep_id, INTERRUPTED, {})
+            ledger.audit("sweep", archive, sweep=sweep_id, state="died", released=released)
+            freed += released
     return freed
 
 

@@ -6,6 +6,10 @@ import os
 import uuid
 from collections.abc import Iterator
 
+# Before numpy is imported: on a busy machine the threads of its linear algebra mostly wait for one another, and
+# fitting a small snapshot takes a minute instead of a second. Processes that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 

@@ -220,9 +220,13 @@ def test_a_database_that_is_none_is_named(run: Run, archive: Path, tmp_path: Pat
     assert "makersmark.sqlite" in said.err
 
 
-@pytest.mark.parametrize(
-    "verb", [[], *([v] for v in ("sweep", "scan", "enroll", "rematch", "lookup", "generators", "evaluate", "bench"))]
+VERBS = (
+    *("sweep", "scan", "enroll", "rematch", "lookup", "generators", "evaluate", "bench"),
+    *("compact", "audit", "backup"),
 )
+
+
+@pytest.mark.parametrize("verb", [[], *([v] for v in VERBS)])
 def test_every_verb_has_help(run: Run, verb: list[str]) -> None:
     said = run(*verb, "--help")
     assert said.code == 0
