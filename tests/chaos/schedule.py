@@ -55,7 +55,7 @@ def make_schedule(seed: int, passages: Mapping[str, Mapping[str, int]], turn: in
         other: tuple[Fault, ...] | None = None
         if rng.random() < PAIRS:
             other = (faults.pop(0),) if faults and rng.random() < 0.5 else ()
-        runs.append((tuple(plan),) if other is None else (tuple(plan), other))
+        runs.append((tuple(plan),) if other is None else _one_sleeper(tuple(plan), other))
     return Schedule(seed, start, tuple(runs))
 
 
@@ -63,6 +63,13 @@ def _fault(rng: random.Random, boundary: str, action: Action, counts: Mapping[st
     # Mostly among the first passages: a run that goes on where another died passes a boundary less often.
     nth = rng.randint(1, min(3, counts[boundary])) if rng.random() < 0.6 else rng.randint(1, counts[boundary])
     return Fault(boundary, nth, action)
+
+
+def _one_sleeper(plan: tuple[Fault, ...], other: tuple[Fault, ...]) -> tuple[tuple[Fault, ...], ...]:
+    """Two that sleep beside each other would leave nobody whose end could wake them."""
+    if any(fault.action is Action.SLEEP for fault in plan):
+        other = tuple(Fault(f.boundary, f.nth, Action.KILL) if f.action is Action.SLEEP else f for f in other)
+    return plan, other
 
 
 def _few_worker_faults(faults: list[Fault]) -> list[Fault]:
