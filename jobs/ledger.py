@@ -54,13 +54,16 @@ class Claim(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One content's result, ready to be committed. wall_s is None when it is a judgement of stored fingerprints."""
+    """One content's result, ready to be committed. wall_s is None when it is a judgement of stored fingerprints.
+
+    verdict: None leaves the verdict that stands, where fingerprints that were lost have been made again.
+    """
 
     sha256: str
     facts: Mapping[str, Any]
     coverage: float
     duration_s: float
-    verdict: Verdict
+    verdict: Verdict | None
     wall_s: float | None = None
 
 
@@ -220,7 +223,8 @@ class Ledger:
         by_kind = {part.kind: part.id for part in parts}
         # In one order everywhere, so that two commits that meet wait for each other one way only.
         findings = sorted(findings, key=lambda finding: finding.sha256)
-        contents = [finding.sha256 for finding in findings]
+        judged_now = [finding for finding in findings if finding.verdict is not None]
+        contents = [finding.sha256 for finding in judged_now]
         try:
             with Session(self.engine) as session, session.begin():
                 session.add_all(parts)
@@ -229,7 +233,7 @@ class Ledger:
                     self._finish(session, findings, spec_id, owner, by_kind["fingerprints"], now)
                 if judged := judged_before(session, contents, spec_id, snapshot_id):
                     raise AlreadyJudgedError(judged)
-                for finding in findings:
+                for finding in judged_now:
                     _add_verdict(session, finding, spec_id, snapshot_id, sweep_id, by_kind["provenance"], now)
         except IntegrityError:
             # PostgreSQL lets two jobs look before either has written; the unique key then refuses the second.
@@ -343,6 +347,8 @@ def _add_verdict(
     now: datetime,
 ) -> None:
     verdict = finding.verdict
+    if verdict is None:
+        return
     values = {
         "sha256": finding.sha256,
         "spec_id": spec_id,

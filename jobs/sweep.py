@@ -263,6 +263,7 @@ class _Run:
 
     def _commit(self) -> None:
         self._batch_since = time.monotonic()
+        standing: frozenset[str] = frozenset()
         while self._batch:
             batch = self._batch
             parts = [
@@ -274,7 +275,11 @@ class _Run:
                 ),
                 write_provenance(
                     self._home.folder,
-                    [(file.sha256, task.uri, file, verdict) for task, file, verdict, _ in batch],
+                    [
+                        (file.sha256, task.uri, file, verdict)
+                        for task, file, verdict, _ in batch
+                        if file.sha256 not in standing
+                    ],
                     spec_id=self._spec.id,
                     snapshot_id=self.summary.snapshot_id,
                     sweep_id=self.summary.sweep_id,
@@ -290,7 +295,7 @@ class _Run:
                             facts=file.facts_json(),
                             coverage=file.coverage,
                             duration_s=file.facts.duration_s,
-                            verdict=verdict,
+                            verdict=None if file.sha256 in standing else verdict,
                             wall_s=wall_s,
                         )
                         for _, file, verdict, wall_s in batch
@@ -300,7 +305,13 @@ class _Run:
                     sweep_id=self.summary.sweep_id,
                     owner=self.summary.sweep_id,
                 )
-            except (LeaseLostError, AlreadyJudgedError) as lost:
+            except AlreadyJudgedError as judged:
+                # Fingerprints that were lost and are made again: their verdicts stand, and so do the rows of those.
+                for name in names:
+                    remove_part(self._home.folder, name)
+                standing |= judged.contents
+                continue
+            except LeaseLostError as lost:
                 # Another sweep took them over while this machine slept; its results stand, ours are dropped.
                 for name in names:
                     remove_part(self._home.folder, name)

@@ -13,6 +13,7 @@ import mmap
 import os
 import signal
 import sqlite3
+import stat
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -195,9 +196,11 @@ class _FileCalls:
         return getattr(os, name)
 
     def fsync(self, handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            return os.fsync(handle)  # the folder's, after the rename
         # A kill in the middle of a write leaves the first half of the bytes under the partial name.
         self._faults.file("torn", before_kill=lambda: os.ftruncate(handle, os.fstat(handle).st_size // 2))
-        os.fsync(handle)
+        return os.fsync(handle)
 
     def replace(self, source: str, target: str) -> None:
         self._faults.file("written")

@@ -23,7 +23,7 @@ import jobs.sweep
 from fingerprint_db.models import SnapshotRow
 from jobs.audit import audit
 from jobs.compact import CompactSummary, compact
-from jobs.errors import BadUsageError
+from jobs.errors import BadUsageError, HomeError
 from jobs.home import Home
 from jobs.models import ResultPart, RetiredPart, Sweep, VerdictRow, utc_now
 from jobs.rematch import rematch
@@ -152,7 +152,7 @@ def test_a_rematch_under_which_parts_are_merged_and_removed_judges_everything(
 def test_a_rematch_still_names_a_part_that_is_truly_lost(home: Home) -> None:
     stored.make_current(home, stored.template()[1])
     home.folder.remove(names(home, "fingerprints")[0])
-    with pytest.raises(Exception, match="does not exist"):
+    with pytest.raises(HomeError, match="is missing from the home"):
         rematch(home, console=QUIET)
 
 
@@ -266,7 +266,7 @@ def test_a_snapshot_that_a_verdict_cites_stays_even_without_a_row(home: Home) ->
 def test_rows_that_a_later_part_repeats_are_left_out(home: Home) -> None:
     before = stored.everything(home)
     repeated = [stored.file_of(0, 2), stored.file_of(1, 3)]
-    stored.commit(home, repeated, claim=False)  # what a rematch beside a sweep leaves: the first verdict stands
+    stored.repeat(home, repeated)  # rows that no verdict and no item points to, as older versions left them
     assert stored.everything(home) != before
     summary = run(home)
     assert summary.superseded_rows > 0

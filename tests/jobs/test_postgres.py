@@ -71,6 +71,9 @@ def home_at(tmp_path: Path, database: str) -> Callable[..., Home]:
     return make
 
 
+EMPTIED = [name for name in Base.metadata.tables if name != "audit_event"]  # that one refuses to be emptied
+
+
 def test_any_order_of_claims_failures_commits_and_deaths(database: str) -> None:
     engine = open_database(database)
 
@@ -78,7 +81,7 @@ def test_any_order_of_claims_failures_commits_and_deaths(database: str) -> None:
         @initialize()
         def open(self) -> None:
             with engine.begin() as connection:
-                connection.execute(text(f"TRUNCATE {', '.join(Base.metadata.tables)}"))
+                connection.execute(text(f"TRUNCATE {', '.join(EMPTIED)}"))
             self.ledger = Ledger(engine, lease_s=300, max_attempts=3)
             self.leases, self.lapsed, self.settled, self.done = {}, set(), set(), set()
 
