@@ -26,7 +26,7 @@ from jobs.evaluate.prepare import prepare
 from jobs.home import Home
 from jobs.progress import Meter
 from jobs.scan import FileFingerprint, current_spec, fingerprint_files
-from jobs.snapshots import CAMERA, publish, seed_starter
+from jobs.snapshots import CAMERA, publish, seed_catalogue
 
 KINDS: tuple[GeneratorKind, ...] = get_args(GeneratorKind)
 FEW_CLIPS = 3
@@ -166,7 +166,7 @@ def enroll(home: Home, clips: Sequence[Clip], *, console: Console, notes: str = 
     The generators must be registered. Nothing is published when no clip was usable.
     """
     spec = current_spec(home.settings)
-    seed_starter(home.store, spec)
+    seed_catalogue(home.store)
     summary = EnrollSummary()
     wanted: dict[str, list[Clip]] = {}
     for clip in clips:

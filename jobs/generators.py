@@ -10,7 +10,7 @@ from fingerprint_db.store import ClassCount
 from jobs.home import Home
 from jobs.scan import current_spec
 from jobs.settings import Settings
-from jobs.snapshots import CAMERA, seed_starter, starter_counts
+from jobs.snapshots import CAMERA, seed_catalogue, starter_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +26,15 @@ class EnrolledOnly:
 
 
 def list_generators(settings: Settings) -> tuple[list[GeneratorRow], list[EnrolledOnly]]:
-    """Catalogue rows with counts of signatures (the home's, or the starter's where there is none), and additions."""
+    """Catalogue rows with counts of signatures (the starter's while nothing is enrolled), and the home's additions."""
     catalogue, spec = load_catalogue(), current_spec(settings)
     if not Home.exists(settings):
         shipped = starter_counts(spec)
         return generator_rows(catalogue, _counts(shipped)), _camera(shipped.get(CAMERA))
     home = Home(settings)
     try:
-        seed_starter(home.store, spec)
-        counts = home.store.counts(spec.id)
+        seed_catalogue(home.store)
+        counts = home.store.counts(spec.id) or starter_counts(spec)
         rows = generator_rows(catalogue, _counts(counts))
         own = [
             EnrolledOnly(e.slug, e.name, e.kind, e.family, counts[e.slug].clips, counts[e.slug].sources)

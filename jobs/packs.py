@@ -13,7 +13,7 @@ from fingerprint_db.snapshot import Snapshot
 from jobs.errors import BadUsageError
 from jobs.home import Home
 from jobs.scan import current_spec
-from jobs.snapshots import publish, seed_starter
+from jobs.snapshots import publish, seed_catalogue
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def import_pack(home: Home, file: Path) -> PackSummary:
     pack = read_pack(data)
     if pack.spec_id != spec.id:
         raise PackError(f"the pack {file} holds vectors of spec {pack.spec_id}; this Makersmark makes {spec.id}")
-    seed_starter(home.store, spec)
+    seed_catalogue(home.store)
     known = {entry.slug for entry in home.store.generators()}
     for slug in sorted({record.generator for record in pack.records} - known):
         home.store.register_generator(slug, name=slug, origin="enrolled")

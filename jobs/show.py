@@ -150,18 +150,30 @@ def generator_table(
         return
     table = Table(title="Generators and processors", title_justify="left", title_style="bold", box=None)
     wide = console.width >= 120
-    for column in ("slug", *(("name", "maker") if wide else ()), "decoder family", "paradigm", "stride"):
+
+    def paradigm(text: str) -> tuple[str, ...]:
+        return (text,) if console.width >= 100 else ()
+
+    for column in ("slug", *(("name", "maker") if wide else ()), "decoder family", *paradigm("paradigm"), "stride"):
         table.add_column(column, no_wrap=not wide)
     table.add_column("clips", justify="right")
     table.add_column("sources", justify="right")
     for row in rows:
         names = (row.name, row.maker) if wide else ()
         table.add_row(
-            row.slug, *names, row.family or "", row.paradigm or "", row.stride or "", str(row.clips), str(row.sources)
+            row.slug,
+            *names,
+            row.family or "",
+            *paradigm(row.paradigm or ""),
+            row.stride or "",
+            str(row.clips),
+            str(row.sources),
         )
     for entry in own:
         names = (entry.name, "") if wide else ()
-        table.add_row(entry.slug, *names, entry.family or "", entry.kind, "", str(entry.clips), str(entry.sources))
+        table.add_row(
+            entry.slug, *names, entry.family or "", *paradigm(entry.kind), "", str(entry.clips), str(entry.sources)
+        )
     console.print(table)
     console.print(
         "clips and sources: enrolled signatures in this home, and how many places they came from", style="dim"

@@ -16,6 +16,7 @@ from jobs.home import Home
 
 CAMERA = "camera"
 EMPTY = "no signature is enrolled"
+STARTER = "starter pack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +46,17 @@ def build(records: list[SignatureRecord], spec: FingerprintSpec, known: Known, *
 
 
 def current_snapshot(home: Home, spec: FingerprintSpec) -> Snapshot:
-    """The home's published snapshot; a home that has none yet publishes the starter first.
+    """The home's published snapshot; a home that has enrolled nothing judges by the starter pack's.
 
     Raises fingerprint_db.errors.SnapshotError when its files are damaged.
     """
     entry = home.store.current_snapshot(spec.id)
     if entry is not None:
         return home.load_snapshot(entry.id)
-    seed_starter(home.store, spec)
+    seed_catalogue(home.store)
     shipped = load_starter_snapshot(spec.id)
-    if shipped is not None and home.store.counts(spec.id) == starter_counts(spec):
-        put(home, shipped, spec, notes="starter pack", first_only=True)
+    if shipped is not None and not home.store.counts(spec.id):
+        put(home, shipped, spec, notes=STARTER, first_only=True)
     else:
         publish(home, spec, notes="first snapshot of this home", first_only=True)
     # Read back: another job may have published its own, and enrolled more, while this one was building.
@@ -73,8 +74,12 @@ def starter_counts(spec: FingerprintSpec) -> dict[str, ClassCount]:
     return {slug: ClassCount(len(found), len(set(found))) for slug, found in sorted(sources.items())}
 
 
-def seed_starter(store: SignatureStore, spec: FingerprintSpec) -> None:
-    """Bring the catalogue's generators and the starter's signatures into a home's store; repeating changes nothing."""
+def seed_catalogue(store: SignatureStore) -> None:
+    """Bring the catalogue's generators into a home's store; repeating changes nothing.
+
+    The starter's signatures stay in the package: what a home has enrolled is its own knowledge, and loading the pack
+    into it (``makersmark pack --load``) is a choice.
+    """
     known = load_catalogue()
     store.register_generator(CAMERA, name="camera footage", kind="camera", family=None, origin="catalogue")
     for family in known.families.values():
@@ -87,7 +92,6 @@ def seed_starter(store: SignatureStore, spec: FingerprintSpec) -> None:
             family=generator.family,
             origin="catalogue",
         )
-    store.add_signatures(load_starter(spec.id))
 
 
 def home_known(home: Home) -> Known:

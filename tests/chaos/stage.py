@@ -25,7 +25,7 @@ from jobs.scan import (
     worker_factory,
 )
 from jobs.settings import Settings
-from jobs.snapshots import publish, seed_starter
+from jobs.snapshots import publish, seed_catalogue
 from tests.fingerprint_db.signatures import World
 from tests.footage import audio_only, make_video, text_named_mp4, truncate
 
@@ -103,7 +103,7 @@ def make_homes(folder: Path, records: dict[str, list[Any]]) -> None:
     for start in ("seeded", "published"):
         home = Home(settings_at(folder / start))
         spec = current_spec(home.settings)
-        seed_starter(home.store, spec)
+        seed_catalogue(home.store)
         home.store.register_generator(FIRST, name=FIRST, family="family-one", origin="enrolled")
         home.store.register_generator(SECOND, name=SECOND, family="family-two", origin="enrolled")
         home.store.add_signatures([*records[FIRST], *records["camera"]])

@@ -13,7 +13,7 @@ from fingerprint_db.spec import FingerprintSpec
 from jobs.home import Home
 from jobs.rematch import rematch
 from jobs.scan import current_spec
-from jobs.snapshots import current_snapshot, publish, seed_starter
+from jobs.snapshots import current_snapshot, publish, seed_catalogue
 from tests.fingerprint_db.signatures import World
 from tests.footage import make_video
 from tests.jobs import state
@@ -58,7 +58,7 @@ def test_a_first_snapshot_does_not_replace_one_that_was_published_meanwhile(
 
     def overtaken(home: Home, *arguments: Any, **named: Any) -> Any:
         if home is slow:
-            seed_starter(fast.store, spec)
+            seed_catalogue(fast.store)
             enroll(fast, spec)
         return publish(home, *arguments, **named)
 
