@@ -14,7 +14,7 @@ from tests.chaos.faults import BOUNDARIES, Action, allowed
 from tests.chaos.sabotage import SABOTAGE
 from tests.chaos.schedule import WORKER_FAULTS, make_schedule
 
-SCHEDULES = 200
+SCHEDULES, SAMPLE = 200, 40
 # Crossed only when a fault made the run go that way; an undisturbed one has no dead sweep to bury.
 ONLY_AFTER_FAULTS = {"bury.precommit", "bury.committed"} | {name for name in BOUNDARIES if "fail_location" in name}
 
@@ -33,7 +33,14 @@ def chaos(folder: Path, *options: str) -> tuple[dict[str, Any], str]:
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
-@pytest.mark.slow
+def test_a_sample_of_schedules_ends_as_an_unbroken_run(folder: Path) -> None:
+    summary, told = chaos(folder, "--schedules", str(SAMPLE))
+    assert summary["failed"] == [], told
+    assert summary["schedules"] == SAMPLE
+    assert summary["ends"]["killed"] > SAMPLE // 2
+
+
+@pytest.mark.cluster
 def test_every_schedule_of_kills_and_faults_ends_as_an_unbroken_run(folder: Path) -> None:
     summary, told = chaos(folder, "--schedules", str(SCHEDULES))
     assert summary["failed"] == [], told
@@ -50,7 +57,7 @@ def test_every_schedule_of_kills_and_faults_ends_as_an_unbroken_run(folder: Path
     assert len(spared) <= 4, spared
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.parametrize("name", sorted(SABOTAGE))
 def test_the_harness_notices_a_broken_product(folder: Path, name: str) -> None:
     summary, told = chaos(folder, "--schedules", "150", "--stop", "--sabotage", name)

@@ -164,6 +164,7 @@ def until(happened: Callable[[], Any], what: str, patience_s: float = 120.0) -> 
     return found
 
 
+@pytest.mark.cluster
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_sweep_outlives_an_actor_and_a_node_and_uses_a_node_that_joins(

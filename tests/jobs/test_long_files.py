@@ -165,6 +165,7 @@ def sabotaged() -> VideoWorker:
     return Sabotaged(settings)
 
 
+@pytest.mark.cluster
 def test_a_range_that_crashes_the_decoder_costs_only_itself_and_is_named(films: Any, whole: Any) -> None:
     path = films("film.mp4")
     outcome, _ = in_ranges(path, sabotaged)

@@ -13,7 +13,7 @@ from fingerprint_db.spec import FingerprintSpec
 from jobs.home import Home
 from jobs.rematch import rematch
 from jobs.scan import current_spec
-from jobs.snapshots import current_snapshot, publish, seed_catalogue
+from jobs.snapshots import current_snapshot, publish, put, seed_catalogue
 from tests.fingerprint_db.signatures import World
 from tests.footage import make_video
 from tests.jobs import state
@@ -60,9 +60,9 @@ def test_a_first_snapshot_does_not_replace_one_that_was_published_meanwhile(
         if home is slow:
             seed_catalogue(fast.store)
             enroll(fast, spec)
-        return publish(home, *arguments, **named)
+        return put(home, *arguments, **named)
 
-    monkeypatch.setattr("jobs.snapshots.publish", overtaken)
+    monkeypatch.setattr("jobs.snapshots.put", overtaken)
     found = current_snapshot(slow, spec)
     assert [entry.notes for entry in slow.store.snapshots()] == ["newcomer"]
     assert found.id == slow.store.snapshots()[0].id
