@@ -79,6 +79,11 @@ def test_deep_rgb_keeps_its_depth() -> None:
 
 def test_big_endian_samples_are_turned_round() -> None:
     source = picture("yuv420p10le")
-    mine = cut(source.reformat(format="yuv420p10be"), layout_of("yuv420p10be"), PLACES)
+    # Turned round here: the scaler's own conversion leaves a few samples of a row as they were, one time in ten.
+    turned = av.VideoFrame(source.width, source.height, "yuv420p10be")
+    for theirs, ours in zip(source.planes, turned.planes, strict=True):
+        assert theirs.line_size == ours.line_size
+        ours.update(np.frombuffer(bytes(theirs), "<u2").byteswap().tobytes())
+    mine = cut(turned, layout_of("yuv420p10be"), PLACES)
     assert int(mine[0][0].max()) < 1024
     assert np.array_equal(mine[0][0], cut(source, layout_of("yuv420p10le"), PLACES)[0][0])
