@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import av
@@ -23,7 +23,8 @@ class Layout:
     """Where luma and chroma lie in a frame of one pixel format.
 
     shifts: log2 subsampling of rows and columns; None for grey. depth: significant bits. lift: bits below them.
-    interleaved: both chroma in one plane. convert: the planar format it is converted to first, '' if none.
+    interleaved: both chroma in one plane.
+    big_endian: of samples deeper than 8 bits. convert: the planar format it is converted to first, '' if none.
     """
 
     shifts: tuple[int, int] | None
@@ -31,6 +32,7 @@ class Layout:
     interleaved: bool = False
     lift: int = 0
     convert: str = ""
+    big_endian: bool = False
 
 
 @lru_cache(maxsize=64)
@@ -45,6 +47,10 @@ def layout_of(pixel_format: str) -> Layout:
         sampling = {"nv12": "420", "nv16": "422", "nv24": "444"}.get(match["name"]) or f"4{match['name'][1]}"
         shifts = _SHIFTS[{"40": "420", "42": "422", "44": "444"}.get(sampling, sampling)]
         return Layout(shifts, depth, interleaved=True, lift=16 - depth if depth > 8 else 0)
+    if pixel_format.endswith("be"):
+        little = layout_of(pixel_format[:-2] + "le")
+        if not little.convert:
+            return replace(little, big_endian=True)
     target = _planar_target(pixel_format)
     planar = layout_of(target)
     return Layout(planar.shifts, planar.depth, convert=target)
@@ -103,4 +109,6 @@ def _lines(plane: av.video.plane.VideoPlane, layout: Layout) -> Plane:
         raise ValueError("the decoder returned a picture stored bottom up")
     if layout.depth <= 8:
         return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-    return np.frombuffer(memoryview(plane), np.dtype("<u2")).reshape(plane.height, plane.line_size // 2)
+    lines = np.frombuffer(memoryview(plane), np.dtype("<u2")).reshape(plane.height, plane.line_size // 2)
+    # Turned round here, not by swscale: its conversion leaves samples of a row unwritten now and then.
+    return lines.byteswap() if layout.big_endian else lines

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jobs.snapshots
 from cluster.outcome import Failure, FailureError
 from fingerprint_db.spec import FingerprintSpec
 from fingerprint_db.window import WindowFingerprint
-import jobs.snapshots
 from jobs.archive import fetch
 from jobs.home import Home
 from jobs.scan import (
