@@ -1,8 +1,8 @@
 """Faults at named boundaries of a run: the child that calls ``install`` dies, sleeps or fails where its plan says.
 
 Nothing in the product knows of this. The boundaries are found by wrapping, in the child alone, the methods of the
-ledger, the SQL dialect's execute and commit, the file calls of ``jobs.archive`` and the worker. Every passage of a
-boundary is counted in memory that the children share with the harness, so that a boundary which no run ever reaches
+ledger, the SQL dialect's execute and commit, the file calls of ``jobs.archive.folder`` and the worker. Every passage of
+a boundary is counted in memory that the children share with the harness, so that a boundary which no run ever reaches
 shows, instead of being tested in name only.
 """
 
@@ -24,7 +24,7 @@ from typing import Any
 
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
-import jobs.archive
+import jobs.archive.folder
 import jobs.home
 import jobs.scan
 import jobs.sweep
@@ -187,7 +187,7 @@ class Faults:
 
 
 class _FileCalls:
-    """``os`` as ``jobs.archive`` sees it: the same module, with faults around fsync and rename."""
+    """``os`` as ``jobs.archive.folder`` sees it: the same module, with faults around fsync and rename."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
@@ -267,7 +267,7 @@ def _kind(name: str) -> str:
 
 
 def _wrap_folder(faults: Faults) -> None:
-    jobs.archive.os = _FileCalls(faults)  # type: ignore[assignment]
+    jobs.archive.folder.os = _FileCalls(faults)  # type: ignore[assignment]
     write, read = Folder.write, Folder.read
 
     def faulty_write(self: Folder, name: str, data: bytes) -> None:

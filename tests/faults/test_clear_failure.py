@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-import jobs.archive
+import jobs.archive.stores
 import jobs.database
 import jobs.manifest
 from jobs.archive import Folder, Listed
@@ -263,7 +263,7 @@ def test_a_bucket_that_goes_away_half_way_costs_no_file_its_attempts(
     proxy = FaultyProxy(s3_endpoint)
     quick = {"retries": {"max_attempts": 0}}
     monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": proxy.url, "config_kwargs": quick})
-    monkeypatch.setattr(jobs.archive, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(jobs.archive.stores, "FIRST_PAUSE_S", 0.01)
     s3fs.S3FileSystem.clear_instance_cache()
     for path in archive.glob("*.*"):
         Folder(f"{s3_bucket}/archive").write(path.name, path.read_bytes())

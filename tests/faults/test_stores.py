@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import jobs.archive
+import jobs.archive.stores
 from cluster.outcome import FailureError
 from jobs.archive import Folder, Listed, fetch, list_archive
 from jobs.errors import HomeError, StoreError
@@ -31,7 +31,7 @@ def proxy(s3_bucket: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("AWS_ENDPOINT_URL", "FSSPEC_S3_ENDPOINT_URL"):
         monkeypatch.setenv(name, made.url)
     monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": made.url, "config_kwargs": {"read_timeout": 1}})
-    monkeypatch.setattr(jobs.archive, "FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(jobs.archive.stores, "FIRST_PAUSE_S", 0.02)
     s3fs.S3FileSystem.clear_instance_cache()
     yield made
     made.close()
@@ -97,7 +97,7 @@ def test_a_fault_that_stays_is_storage_unavailable_and_leaves_nothing(
     with pytest.raises(FailureError) as away:
         fetch(f"{archive}/a.mp4", tmp_path)
     assert (away.value.failure.kind, away.value.failure.policy) == ("storage_unavailable", "retry")
-    assert proxy.spoiled >= jobs.archive.ATTEMPTS
+    assert proxy.spoiled >= jobs.archive.stores.ATTEMPTS
     assert list(tmp_path.iterdir()) == []
 
 
