@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sqlite3
@@ -11,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, delete, func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -366,15 +365,8 @@ def test_the_database_itself_refuses_to_change_the_log(home: Home, statement: st
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("statement", [*CHANGES, "TRUNCATE audit_event"])
-def test_postgresql_refuses_to_change_the_log_too(statement: str) -> None:
-    if "MAKERSMARK_TEST_POSTGRES" not in os.environ:
-        pytest.skip("set MAKERSMARK_TEST_POSTGRES to the URL of a database that may be emptied")
-    server = create_engine(os.environ["MAKERSMARK_TEST_POSTGRES"])
-    with server.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    server.dispose()
-    engine = open_database(os.environ["MAKERSMARK_TEST_POSTGRES"])
+def test_postgresql_refuses_to_change_the_log_too(postgres_url: str, statement: str) -> None:
+    engine = open_database(postgres_url)
     with Session(engine) as session, session.begin():
         session.add(AuditEvent(action="sweep", subject="/archive", detail={}, at=utc_now() - timedelta(days=1)))
     with pytest.raises(DBAPIError, match="never changed or removed"), engine.begin() as connection:
