@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from cluster.sandbox import Limits, Sandbox
 from cluster.settings import ClusterSettings, default_workers
 from fingerprint_db.spec import FingerprintSpec
 from fingerprint_db.window import FrameWindow, WindowFingerprint
-from jobs.archive import Fetched, fetch, is_local, local_path, safe_uri
+from jobs.archive import Fetched, fetch, fetch_parts, is_local, local_path, safe_uri
 from jobs.decode.plan import cut_ranges
 from jobs.decode.protocol import (
     BurstRange,
@@ -24,10 +24,13 @@ from jobs.decode.protocol import (
     DecoderName,
     DecodeSummary,
     LengthRequest,
+    Missed,
+    Outline,
     VideoFacts,
 )
-from jobs.decode.replies import REPLIES, REPLY_MB, checked
+from jobs.decode.replies import REPLIES, REPLY_MB, checked, outlined
 from jobs.decode.service import decoder_version
+from jobs.decode.source import Extents, merged, without
 from jobs.decode.tally import Tally
 from jobs.errors import FailureKind
 from jobs.settings import Settings
@@ -45,7 +48,7 @@ class FileTask:
 
     split_bursts: a file of more bursts than this is done in ranges, the first of them by whoever identifies the file;
     0 for a file that is done as a whole. known: the content, where a worker has identified it before; bursts: the range
-    of it to do (jobs.split).
+    of it to do (jobs.split); extents: the parts of the file that it reads, empty for a whole download.
     """
 
     uri: str
@@ -53,6 +56,7 @@ class FileTask:
     split_bursts: int = 0
     bursts: BurstRange | None = None
     known: ContentTicket | None = None
+    extents: Extents = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +64,16 @@ class ContentTicket:
     """What a first look at a file gives: its content.
 
     bursts: how many the file will have, by its container's claims, where it can be done in ranges; else 0.
-    stamp: size and time of change of a local file just before it was read; '' elsewhere.
+    stamp: size and time of change of a local file just before it was read; '' elsewhere. tag: the store's change tag of
+    a remote one. extents: for each range the parts of a remote file that it reads, where that saves bytes.
     """
 
     sha256: str
     size: int
     bursts: int = 0
     stamp: str = ""
+    tag: str = ""
+    extents: tuple[Extents, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +108,7 @@ class WorkerSettings:
     device: str
     limits: Limits
     scratch: str
+    range_bytes: int = 0
 
 
 class VideoWorker:
@@ -120,18 +128,16 @@ class VideoWorker:
     def admit(self, task: FileTask) -> ContentTicket:
         kept, self._kept = self._kept, None
         if task.known is not None:
-            if kept is not None and kept[0] == task.uri and kept[1].sha256 == task.known.sha256:
-                self._fetched[task.uri] = kept[1]
-            else:
-                _discard(kept)
-                self._fetched[task.uri] = self._fetch_again(task.uri, task.known)
+            self._fetched[task.uri] = self._fetch_known(task, task.known, kept)
             return task.known
         _discard(kept)
         stamp = _stamp(task.uri)
         fetched = fetch(task.uri, self._scratch)
         self._fetched[task.uri] = fetched
-        bursts = self._bursts(fetched) if task.split_bursts else 0
-        return ContentTicket(fetched.sha256, fetched.size, bursts, stamp if bursts else "")
+        said = self._outline(task, fetched) if task.split_bursts else Outline(0)
+        if not said.bursts:
+            return ContentTicket(fetched.sha256, fetched.size)
+        return ContentTicket(fetched.sha256, fetched.size, said.bursts, stamp, fetched.tag, said.extents)
 
     def perform(self, task: FileTask, ticket: ContentTicket) -> FileFingerprint | FileRange:
         bursts = task.bursts
@@ -140,11 +146,21 @@ class VideoWorker:
         try:
             if ticket.size == 0:
                 raise FailureKind.EMPTY_FILE.error("the file has no bytes")
-            path = str(self._fetched[task.uri].path)
-            return self._fingerprint(path, ticket) if bursts is None else self._range(path, bursts)
+            fetched = self._fetched[task.uri]
+            if bursts is None:
+                return self._fingerprint(str(fetched.path), ticket)
+            found = self._range(str(fetched.path), bursts, fetched.parts)
+            if found is None:  # this file wants other bytes than was foreseen
+                self.release(task)
+                fetched = self._fetched[task.uri] = self._fetch_again(task.uri, ticket)
+                found = self._range(str(fetched.path), bursts)
+            if found is None:
+                raise FailureKind.DAMAGED.error("the decoder misses parts of a file that is whole")
+            return found
         finally:
             # A local file is looked at again for every range, since it may have changed; a copy cannot.
-            if bursts is not None and self._fetched[task.uri].temporary:
+            left = self._fetched.get(task.uri)
+            if bursts is not None and left is not None and left.temporary:
                 self._kept = (task.uri, self._fetched.pop(task.uri))
             self.release(task)
 
@@ -164,6 +180,21 @@ class VideoWorker:
         for uri in list(self._fetched):
             self.release(FileTask(uri))
 
+    def _fetch_known(self, task: FileTask, known: ContentTicket, kept: tuple[str, Fetched] | None) -> Fetched:
+        """What a range needs of a file: the copy at hand where it does, the parts foreseen, or all of it."""
+        copy = kept[1] if kept is not None and kept[0] == task.uri and kept[1].sha256 == known.sha256 else None
+        if copy is not None and not copy.parts:
+            return copy
+        if copy is None or not task.extents or copy.tag != known.tag:
+            _discard(kept)
+            copy = None
+        if not task.extents or not known.tag:
+            return self._fetch_again(task.uri, known)
+        base = copy or Fetched(Path(), known.sha256, known.size, temporary=True, tag=known.tag)
+        lacking = without(task.extents, merged(base.parts))
+        fetched = fetch_parts(task.uri, base, lacking, self._scratch)
+        return replace(fetched, parts=merged(fetched.parts))
+
     def _fetch_again(self, uri: str, known: ContentTicket) -> Fetched:
         """The bytes of a file whose content is known; a local file is not hashed once more."""
         if known.stamp and _stamp(uri) == known.stamp:
@@ -174,17 +205,21 @@ class VideoWorker:
             raise FailureKind.STORAGE_UNAVAILABLE.error(f"{safe_uri(uri)} changed while it was being read")
         return fetched
 
-    def _bursts(self, fetched: Fetched) -> int:
-        """How many bursts a file will have if it can be done in ranges; a file that cannot even say goes on whole."""
+    def _outline(self, task: FileTask, fetched: Fetched) -> Outline:
+        """How many bursts a file will have if it can be done in ranges; a file that cannot even say goes on whole.
+
+        With the bytes of each range, where the store can give them and can tell that it is still the same file.
+        """
         if fetched.size == 0:
-            return 0
-        answer = 0
+            return Outline(0)
+        settings, plan = self._settings, self._settings.spec.plan
+        by_range = fetched.temporary and fetched.tag and 0 < settings.range_bytes <= fetched.size
+        at_most = task.split_bursts if by_range and settings.decoder == "pyav" else 0
         try:
-            for reply in self._sandbox.call(LengthRequest(str(fetched.path), self._settings.spec.plan)):
-                answer = reply if isinstance(reply, int) else answer
+            with contextlib.closing(self._sandbox.call(LengthRequest(str(fetched.path), plan, at_most))) as replies:
+                return outlined(replies, plan, fetched.size, at_most)
         except FailureError:
-            return 0
-        return answer
+            return Outline(0)
 
     def _fingerprint(self, path: str, ticket: ContentTicket) -> FileFingerprint:
         windows, summary = self._decoded(DecodeRequest(path, self._settings.spec.plan, self._settings.decoder))
@@ -199,19 +234,23 @@ class VideoWorker:
             windows=tuple(windows),
         )
 
-    def _range(self, path: str, bursts: BurstRange) -> FileRange:
-        windows, tally = self._decoded(DecodeRequest(path, self._settings.spec.plan, self._settings.decoder, bursts))
+    def _range(self, path: str, bursts: BurstRange, parts: Extents = ()) -> FileRange | None:
+        """None when only these parts of the file are there and others were needed."""
+        plan, decoder = self._settings.spec.plan, self._settings.decoder
+        windows, tally = self._decoded(DecodeRequest(path, plan, decoder, bursts, parts))
+        if isinstance(tally, Missed):
+            return None
         if not isinstance(tally, Tally):
             raise FailureKind.DAMAGED.error("the decoder ended without saying what it had read")
         return FileRange(bursts, tally, tuple(windows))
 
-    def _decoded(self, request: DecodeRequest) -> tuple[list[WindowFingerprint], DecodeSummary | Tally | None]:
+    def _decoded(self, request: DecodeRequest) -> tuple[list[WindowFingerprint], DecodeSummary | Tally | Missed | None]:
         from fingerprint_db.fingerprint import fingerprint_window
 
         windows: list[WindowFingerprint] = []
-        end: DecodeSummary | Tally | None = None
+        end: DecodeSummary | Tally | Missed | None = None
         with contextlib.closing(self._sandbox.call(request)) as replies:
-            for reply in checked(replies, request.plan):
+            for reply in checked(replies, request.plan, partial=bool(request.present)):
                 if isinstance(reply, FrameWindow):
                     windows.append(fingerprint_window(reply, device=self._settings.device))
                 else:
@@ -258,7 +297,8 @@ def worker_factory(settings: Settings, spec: FingerprintSpec) -> functools.parti
         reply_mb=REPLY_MB,
     )
     return functools.partial(
-        make_worker, WorkerSettings(spec, settings.decoder, settings.device, limits, settings.scratch)
+        make_worker,
+        WorkerSettings(spec, settings.decoder, settings.device, limits, settings.scratch, settings.range_mb << 20),
     )
 
 

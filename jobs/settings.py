@@ -34,6 +34,8 @@ class Settings:
     decode_mb: memory limit of a decoding child.
     split_bursts: a video with more bursts than this (64: over ten minutes) is done in ranges of at most so many, by as
     many workers as there are; 0 never splits. split_mb: smaller files are not even asked for their length.
+    range_mb: of a remote file of at least this size that is done in ranges, workers read only the bytes that their
+    range needs, where that saves; 0 always downloads whole files.
     cpus_per_worker / gpus_per_worker: what a worker on Ray reserves; the GPU share counts where ``device`` is not cpu.
     worker_mb: memory that a worker reserves on a Ray cluster that is joined; 0 means decode_mb and one GiB for itself.
     object_store_mb: shared memory of a Ray runtime that is started here; only kilobytes cross it.
@@ -56,6 +58,7 @@ class Settings:
     decode_mb: int = 2048
     split_bursts: int = 64
     split_mb: int = 16
+    range_mb: int = 64
     cpus_per_worker: float = 1.0
     gpus_per_worker: float = 0.25
     worker_mb: int = 0
@@ -86,7 +89,7 @@ class Settings:
             )
         if self.workers < 0:
             raise SettingsError(f"workers is {self.workers}; it must be zero (one a core) or more")
-        for name in ("split_bursts", "split_mb", "worker_mb", "gpus_per_worker"):
+        for name in ("split_bursts", "split_mb", "range_mb", "worker_mb", "gpus_per_worker"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}; it must be zero or more")
         if self.cpus_per_worker <= 0:

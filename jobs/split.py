@@ -17,6 +17,7 @@ from cluster.executor import LATER, Completion, Executor, Later
 from cluster.outcome import ClusterFault, Declined, Done, Failure, FailureError, Outcome, Policy
 from jobs.decode.plan import cut_ranges
 from jobs.decode.protocol import BurstRange
+from jobs.decode.source import Extents
 from jobs.decode.tally import Tally, added_up, conclude
 from jobs.errors import FailureKind
 from jobs.settings import Settings
@@ -75,20 +76,26 @@ def run_files(
 
 @dataclass(slots=True, eq=False)
 class _Split:
-    """One file that is being done in ranges. wholly: ranges led astray, so one worker reads it from end to end."""
+    """One file that is being done in ranges. wholly: ranges led astray, so one worker reads it from end to end.
+
+    ticket: without the extents, of which each range's task carries its own.
+    """
 
     task: FileTask
     ticket: ContentTicket
     ranges: tuple[BurstRange, ...]
+    extents: tuple[Extents, ...]
     found: dict[BurstRange, FileRange] = field(default_factory=dict)
     failed: dict[BurstRange, Failure] = field(default_factory=dict)
     attempts: Counter[BurstRange] = field(default_factory=Counter)
     wholly: bool = False
+    first_out: bool = True  # the worker that identified the file has not come back
     wall_s: float = 0.0
     told: int = 0
 
     def subtask(self, bursts: BurstRange | None) -> FileTask:
-        return replace(self.task, split_bursts=0, bursts=bursts, known=self.ticket)
+        extents = self.extents[self.ranges.index(bursts)] if bursts is not None and self.extents else ()
+        return replace(self.task, split_bursts=0, bursts=bursts, known=self.ticket, extents=extents)
 
     def outcome(self) -> Done[FileFingerprint] | Failure:
         """The file's end, once every range has been found or has failed."""
@@ -133,6 +140,7 @@ class _Board:
         self._ranges: deque[FileTask] = deque()
         self._splits: dict[str, _Split] = {}
         self._undecided: set[str] = set()  # handed out, and may yet turn out to be long
+        self._overdue: set[str] = set()  # files whose end has been told while their first range was still out
 
     def source(self) -> Iterator[FileTask | Later]:
         """Ranges before files: a film that has been begun is finished before the next is fetched."""
@@ -155,12 +163,14 @@ class _Board:
         """The caller's gate for a file; a part of a file that was granted passes while the file is still wanted."""
         if task.known is not None:
             return self._split_of(task) is not None
+        if task.uri in self._overdue:
+            return False
         granted = self._gate(task, ticket)
         self._undecided.discard(task.uri)
         self._drop(task.uri)  # its worker died, and the content is another by now
         if granted and task.split_bursts and ticket.bursts > task.split_bursts:
             ranges = cut_ranges(ticket.bursts, task.split_bursts)
-            split = self._splits[task.uri] = _Split(task, ticket, ranges)
+            split = self._splits[task.uri] = _Split(task, replace(ticket, extents=()), ranges, ticket.extents)
             self._ranges.extend(split.subtask(bursts) for bursts in ranges[1:])
         return granted
 
@@ -170,11 +180,15 @@ class _Board:
         """Book one completion; the file's own when that was the last of it, and the bytes that count as done."""
         task = completion.task
         self._undecided.discard(task.uri)
+        if task.known is None and task.uri in self._overdue:
+            self._overdue.discard(task.uri)
+            return None, 0
         split = self._split_of(task)
         if split is None:
             if task.known is not None:
                 return None, 0  # of a file whose end has been told already
             return _whole(completion.task, completion.ticket, completion.outcome, completion.wall_s), task.size + 1
+        split.first_out = split.first_out and task.known is not None
         split.wall_s += completion.wall_s
         bursts = task.bursts or split.ranges[0]
         outcome = completion.outcome
@@ -219,6 +233,8 @@ class _Board:
 
     def _end(self, split: _Split, outcome: _Result) -> tuple[FileCompletion, int]:
         self._drop(split.task.uri)
+        if split.first_out:
+            self._overdue.add(split.task.uri)
         return _whole(split.task, split.ticket, outcome, split.wall_s), split.task.size + 1 - split.told
 
 

@@ -27,6 +27,7 @@ class FaultyProxy:
         self._lock = threading.Lock()
         self._released = threading.Event()
         self.requests: list[str] = []
+        self.sent = 0  # bytes of bodies that were asked for with GET
         self.spoiled = 0
         self.fault, self._times = "", 0
         self._chosen: Callable[[str, str], bool] = lambda _method, _path: False
@@ -115,5 +116,8 @@ class FaultyProxy:
         request.send_header("Content-Length", str(claimed))
         request.end_headers()
         request.wfile.write(sent)
+        if request.command == "GET":
+            with self._lock:
+                self.sent += len(sent)
         if fault == "truncate":
             request.close_connection = True

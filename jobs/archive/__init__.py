@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.archive.fetching import CHUNK, Fetched, fetch
+from jobs.archive.fetching import CHUNK, Fetched, fetch, fetch_parts
 from jobs.archive.folder import Folder
 from jobs.archive.listing import VIDEO_SUFFIXES, Listed, ask_archive, list_archive
 from jobs.archive.stores import storage_failure
@@ -17,6 +17,7 @@ __all__ = [
     "ask_archive",
     "canonical_uri",
     "fetch",
+    "fetch_parts",
     "is_local",
     "list_archive",
     "local_path",

@@ -30,6 +30,7 @@ from jobs.decode.protocol import DecodeRequest, DecoderName, DecodeSummary, Vide
 from jobs.decode.pyav import declared_frames, measured_facts, seconds_of
 from jobs.decode.reader import Reader
 from jobs.decode.sniff import Sniffed, missing_bytes
+from jobs.decode.source import Source
 from jobs.decode.tally import Tally
 from jobs.errors import FailureKind
 
@@ -73,7 +74,7 @@ class DecordDecoder:
 
     def decode(self, request: DecodeRequest) -> Iterator[FrameWindow | DecodeSummary | Tally | None]:
         """See jobs.decode.protocol.Decoder. chroma is 4:2:0 by 2x2 means, 8 bits, limited range, BT.601."""
-        sniffed = first_look(request.path)
+        sniffed = first_look(Source(request.path))
         decord = _load()
         try:
             yield from self._decode(request, sniffed, decord)
@@ -158,12 +159,13 @@ def _open(decord: Any, path: str) -> Any:
 def _look(request: DecodeRequest, sniffed: Sniffed) -> Generator[None, None, _Look]:
     """Everything about the file that decord cannot tell, from PyAV."""
     harvest = Harvest(request.plan, depth=8, limited=True)
-    if missing_bytes(request.path):
+    source = Source(request.path)
+    if missing_bytes(source):
         harvest.note("the file ends before its own structure does")
         harvest.blame("the file is cut")
-    reader = Reader(request.path, sniffed)
+    reader = Reader(source, sniffed)
     try:
-        facts = declared_facts(request.path, reader.container, reader.stream)
+        facts = declared_facts(source, reader.container, reader.stream)
         if facts.codec in _REFUSED_CODECS or facts.container in _REFUSED_CONTAINERS:
             raise FailureKind.UNSUPPORTED_CODEC.error(
                 f"decord does not read {facts.codec} in {facts.container} reliably; use PyAV."
@@ -173,7 +175,7 @@ def _look(request: DecodeRequest, sniffed: Sniffed) -> Generator[None, None, _Lo
         reader.close()
     if index.count == 0:
         raise FailureKind.DAMAGED.error("The file is damaged: it holds no readable frame.")
-    reader = Reader(request.path, sniffed)
+    reader = Reader(source, sniffed)
     try:
         for packet in reader.packets:  # the first frame tells size, depth and rotation
             shown = reader.feed(packet)

@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 from jobs.decode import sniff
 from jobs.decode.failures import MAX_PIXELS, check_size, failure_of, not_a_video
 from jobs.decode.protocol import VideoFacts
+from jobs.decode.source import Source
 from jobs.errors import FailureKind
 
 # Demuxers that read one recording from one local file. Playlists and scripts (hls, dash, concat, ...) are left out on
@@ -37,7 +38,7 @@ _HDR = {16: "smpte2084", 18: "arib-std-b67"}  # transfer characteristics, ITU-T 
 _PROGRESSIVE_OR_UNKNOWN = (0, 1)  # AVFieldOrder
 
 
-def open_container(path: str, sniffed: sniff.Sniffed) -> InputContainer:
+def open_container(source: Source, sniffed: sniff.Sniffed) -> InputContainer:
     """Open one local file. Errors: FailureError of the class that fits."""
     options = {
         "format_whitelist": FORMATS.replace("|", ","),
@@ -46,16 +47,16 @@ def open_container(path: str, sniffed: sniff.Sniffed) -> InputContainer:
         "threads": "1",
     }
     try:
-        return av.open("file:" + os.path.abspath(path), options=options, metadata_errors="replace")
+        return av.open(source.medium(), mode="r", options=options, metadata_errors="replace")
     except Exception as error:
         raise failure_of(error, sniffed, opened=False) from error
 
 
-def first_look(path: str) -> sniff.Sniffed:
+def first_look(path: Source) -> sniff.Sniffed:
     """Refuse what needs no decoder to be refused: nothing there, empty, a still image, absurd claims of size."""
     try:
         if os.path.isdir(path):
-            raise IsADirectoryError(path)
+            raise IsADirectoryError(path.path)
         if os.path.getsize(path) == 0:
             raise FailureKind.EMPTY_FILE.error("The file is empty (0 bytes).")
         sniffed = sniff.sniff(path)
@@ -89,7 +90,7 @@ def pick_stream(container: InputContainer, sniffed: sniff.Sniffed) -> VideoStrea
     return stream
 
 
-def declared_facts(path: str, container: InputContainer, stream: VideoStream) -> VideoFacts:
+def declared_facts(path: Source, container: InputContainer, stream: VideoStream) -> VideoFacts:
     """Everything the container says before a frame is decoded; the decoder's measurements replace it later."""
     context = stream.codec_context
     duration = stream.duration * float(stream.time_base) if stream.duration and stream.time_base else 0.0
@@ -144,17 +145,17 @@ def _without_video(container: InputContainer) -> Exception:
     return FailureKind.NO_VIDEO_STREAM.error("The file has no video stream.")
 
 
-def _container_name(path: str, container: InputContainer) -> str:
+def _container_name(path: Source, container: InputContainer) -> str:
     name = container.format.name
     if name.startswith("mov,"):
         return "mov" if container.metadata.get("major_brand", "").startswith("qt") else "mp4"
     if name.startswith("matroska"):
-        with open(path, "rb") as file:
+        with path.open() as file:
             return "webm" if b"webm" in file.read(64) else "matroska"
     return name.split(",")[0]
 
 
-def _declared(path: str, container: InputContainer, stream: VideoStream) -> Mapping[str, str]:
+def _declared(path: Source, container: InputContainer, stream: VideoStream) -> Mapping[str, str]:
     """Tags of the container, then of the video stream (prefixed where both have one), cut to a bounded size."""
     told: dict[str, str] = {}
     for prefix, tags in (("", container.metadata), ("video_", stream.metadata)):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from fingerprint_db.spec import WindowPlan
 from fingerprint_db.window import FrameWindow, Quality
+from jobs.decode.source import Extents
 
 if TYPE_CHECKING:
     from jobs.decode.tally import Tally
@@ -26,20 +27,40 @@ class BurstRange:
 @dataclass(frozen=True, slots=True)
 class DecodeRequest:
     """One file to decode. path: a local file. plan: which windows. bursts: only these of them; the answer then ends in
-    a Tally (jobs.decode.tally) in place of the summary."""
+    a Tally (jobs.decode.tally) in place of the summary. present: the only bytes of the file that are there (see
+    ``jobs.decode.source``), empty for all of them; the answer ends in Missed where others were needed. PyAV only."""
 
     path: str
     plan: WindowPlan
     decoder: DecoderName = "pyav"
     bursts: BurstRange | None = None
+    present: Extents = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """The end of an answer that could not be given: it takes bytes that are not present. All before it is void."""
 
 
 @dataclass(frozen=True, slots=True)
 class LengthRequest:
-    """How many bursts does the plan make of this file? One number: 0 for a file that cannot be decoded in ranges."""
+    """How many bursts does the plan make of this file, and which bytes does each range of them need?
+
+    at_most: bursts a range, as ``jobs.decode.plan.cut_ranges`` cuts them; 0 when the bytes are not wanted.
+    """
 
     path: str
     plan: WindowPlan
+    at_most: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """bursts: 0 for a file that cannot be decoded in ranges. extents: for each range the parts of the file that it
+    reads, () for a range that needs nearly all; empty where nobody asked or it cannot be told."""
+
+    bursts: int
+    extents: tuple[Extents, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,4 +137,4 @@ class Decoder(Protocol):
     name: DecoderName
     version: str
 
-    def decode(self, request: DecodeRequest) -> Iterator[FrameWindow | DecodeSummary | Tally | None]: ...
+    def decode(self, request: DecodeRequest) -> Iterator[FrameWindow | DecodeSummary | Tally | Missed | None]: ...

@@ -12,6 +12,7 @@ from cluster.outcome import FailureError
 from fingerprint_db.window import FrameWindow
 from jobs.decode.failures import failure_of, not_a_video
 from jobs.decode.harvest import Harvest
+from jobs.decode.outline import outline
 from jobs.decode.packets import PacketIndex, index_packets
 from jobs.decode.passes import Clock, decode_pass
 from jobs.decode.plan import BurstPlace, plan_bursts, too_short
@@ -22,11 +23,14 @@ from jobs.decode.protocol import (
     DecoderName,
     DecodeSummary,
     LengthRequest,
+    Missed,
+    Outline,
     VideoFacts,
 )
 from jobs.decode.reader import Reader
 from jobs.decode.seeking import first_sight, packet_pass, plan_by_index, seek_pass
 from jobs.decode.sniff import Sniffed, missing_bytes
+from jobs.decode.source import Extents, Source
 from jobs.decode.tally import Tally
 from jobs.errors import FailureKind
 
@@ -34,7 +38,7 @@ WINDOWS_VERSION = 1  # raise it when plan, crops or conversions change what a wi
 LONG_S = 600.0  # from here on the packets are not indexed; bursts are found by seeking
 LONG_BYTES = 1 << 30
 
-Step = FrameWindow | DecodeSummary | Tally | None
+Step = FrameWindow | DecodeSummary | Tally | Missed | None
 
 
 class PyAVDecoder:
@@ -57,23 +61,38 @@ class PyAVDecoder:
 
     def decode(self, request: DecodeRequest) -> Iterator[Step]:
         """See jobs.decode.protocol.Decoder."""
-        sniffed = first_look(request.path)
+        source = Source(request.path, request.present)
         try:
-            yield from self._decode(request, sniffed)
+            for step in self._classed(request, source):
+                if source.missed:
+                    break
+                yield step
+        except Exception:
+            if not source.missed:
+                raise
+        finally:
+            source.close()
+        if source.missed:
+            yield Missed()
+
+    def _classed(self, request: DecodeRequest, source: Source) -> Iterator[Step]:
+        sniffed = first_look(source)
+        try:
+            yield from self._decode(request, source, sniffed)
         except FailureError:
             raise
         except Exception as error:
             raise failure_of(error, sniffed, opened=True) from error
 
-    def _decode(self, request: DecodeRequest, sniffed: Sniffed) -> Iterator[Step]:
+    def _decode(self, request: DecodeRequest, source: Source, sniffed: Sniffed) -> Iterator[Step]:
         harvest = Harvest(request.plan)
-        lost = missing_bytes(request.path)
+        lost = missing_bytes(source)
         if lost:
             harvest.note(f"the file ends {lost} bytes before its own structure does")
             harvest.blame("the file is cut")
-        reader = Reader(request.path, sniffed)
+        reader = Reader(source, sniffed)
         try:
-            facts = declared_facts(request.path, reader.container, reader.stream)
+            facts = declared_facts(source, reader.container, reader.stream)
             by_seeking = self._by_seeking(request.path, facts)
             if request.bursts is not None and not by_seeking:
                 yield harvest.tally(facts, 0, astray=True)
@@ -82,27 +101,39 @@ class PyAVDecoder:
         finally:
             reader.close()
         if request.bursts is not None:
-            yield (yield from _some(harvest, request.path, sniffed, facts, request.bursts))
+            yield (yield from _some(harvest, source, sniffed, facts, request.bursts))
             return
         if index is None:
-            facts, bursts = yield from _long(harvest, request.path, sniffed, facts)
+            facts, bursts = yield from _long(harvest, source, sniffed, facts)
         else:
-            facts, bursts = yield from _short(harvest, request.path, sniffed, facts, index, lost > 0)
+            facts, bursts = yield from _short(harvest, source, sniffed, facts, index, lost > 0)
         yield harvest.summary(facts, bursts)
 
-    def bursts(self, request: LengthRequest) -> int:
-        """How many bursts a long file gets by its container's claims; 0 for one that is read through anyway.
+    def outline(self, request: LengthRequest) -> Iterator[Outline | None]:
+        """How many bursts a long file gets by its container's claims (0 for one that is read through anyway), and which
+        bytes the ranges read; None in between as a sign of life.
 
         Errors: those of opening the file.
         """
-        reader = Reader(request.path, first_look(request.path))
+        source = Source(request.path, noting=request.at_most > 0)
+        reader: Reader | None = None
         try:
-            facts = declared_facts(request.path, reader.container, reader.stream)
+            sniffed = first_look(source)
+            missing_bytes(source)  # a range asks it too, and what it reads is noted
+            reader = Reader(source, sniffed)
+            facts = declared_facts(source, reader.container, reader.stream)
             if not self._by_seeking(request.path, facts):
-                return 0
-            return len(plan_by_index(reader, facts, request.plan)[1])
+                yield Outline(0)
+                return
+            ruler, places = plan_by_index(reader, facts, request.plan)
+            extents: tuple[Extents, ...] = ()
+            if request.at_most:
+                extents = yield from outline(source, reader, ruler, places, request.at_most)
+            yield Outline(len(places), extents)
         finally:
-            reader.close()
+            if reader is not None:
+                reader.close()
+            source.close()
 
     def _by_seeking(self, path: str, facts: VideoFacts) -> bool:
         long = facts.duration_s > self._long_s or os.path.getsize(path) > self._long_bytes
@@ -111,7 +142,7 @@ class PyAVDecoder:
 
 
 def _short(
-    harvest: Harvest, path: str, sniffed: Sniffed, facts: VideoFacts, index: PacketIndex, cut: bool
+    harvest: Harvest, source: Source, sniffed: Sniffed, facts: VideoFacts, index: PacketIndex, cut: bool
 ) -> Generator[FrameWindow | None, None, tuple[VideoFacts, int]]:
     """Windows of an indexed file; returns the facts with what the index measured, and the number of bursts planned."""
     if index.count == 0:
@@ -135,7 +166,7 @@ def _short(
             break
         if not skipping and index.timed:
             harvest.note("frame times differ from packet times; decoded from the start")
-        reader = Reader(path, sniffed)
+        reader = Reader(source, sniffed)
         try:
             clock = Clock(index, reader, facts.fps)
             done = yield from decode_pass(harvest, reader, clock, present, done, skipping=skipping)
@@ -150,10 +181,10 @@ def _short(
 
 
 def _long(
-    harvest: Harvest, path: str, sniffed: Sniffed, facts: VideoFacts
+    harvest: Harvest, source: Source, sniffed: Sniffed, facts: VideoFacts
 ) -> Generator[FrameWindow | None, None, tuple[VideoFacts, int]]:
     """Windows of a file too long to be indexed; the facts stay the container's."""
-    reader = Reader(path, sniffed)
+    reader = Reader(source, sniffed)
     places: Sequence[BurstPlace] = ()
     try:
         ruler, places = plan_by_index(reader, facts, harvest.plan)
@@ -163,7 +194,7 @@ def _long(
         reader.close()
     if done < len(places):
         harvest.note("seeking led astray; read from the start")
-        reader = Reader(path, sniffed)
+        reader = Reader(source, sniffed)
         try:
             yield from packet_pass(harvest, reader, ruler, places, done)
         finally:
@@ -173,10 +204,10 @@ def _long(
 
 
 def _some(
-    harvest: Harvest, path: str, sniffed: Sniffed, facts: VideoFacts, bursts: BurstRange
+    harvest: Harvest, source: Source, sniffed: Sniffed, facts: VideoFacts, bursts: BurstRange
 ) -> Generator[FrameWindow | None, None, Tally]:
     """The windows of some bursts of a long file, exactly those of a pass over all; astray where seeks go wrong."""
-    reader = Reader(path, sniffed)
+    reader = Reader(source, sniffed)
     try:
         ruler, places = plan_by_index(reader, facts, harvest.plan)
         end = len(places) if bursts.last is None else min(bursts.last, len(places))

@@ -12,6 +12,7 @@ from av.video.stream import VideoStream
 from jobs.decode.packets import Packets
 from jobs.decode.probe import open_container, pick_stream
 from jobs.decode.sniff import Sniffed
+from jobs.decode.source import Source
 
 Geometry = tuple[int, int, str]
 
@@ -31,8 +32,8 @@ class Reader:
     FFmpeg conceals damage silently in some codecs (HEVC, VP9): such frames cannot be told from clean ones.
     """
 
-    def __init__(self, path: str, sniffed: Sniffed) -> None:
-        self.container = open_container(path, sniffed)
+    def __init__(self, source: Source, sniffed: Sniffed) -> None:
+        self.container = open_container(source, sniffed)
         try:
             self.stream: VideoStream = pick_stream(self.container, sniffed)
         except BaseException:

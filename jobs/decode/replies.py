@@ -6,6 +6,7 @@ lies within these bounds can still spoil its own file's verdict, and no other's 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 
@@ -15,17 +16,24 @@ from cluster.outcome import ClusterFault, FailureError
 from fingerprint_db.spec import WindowPlan
 from fingerprint_db.window import FrameWindow
 from jobs.decode.failures import MAX_SIDE
-from jobs.decode.protocol import DecodeSummary, VideoFacts
+from jobs.decode.plan import cut_ranges
+from jobs.decode.protocol import DecodeSummary, Missed, Outline, VideoFacts
+from jobs.decode.source import Extents
 from jobs.decode.tally import Tally
 
-REPLIES: tuple[type, ...] = (FrameWindow, DecodeSummary, Tally, VideoFacts)
+REPLIES: tuple[type, ...] = (FrameWindow, DecodeSummary, Tally, Missed, Outline, VideoFacts)
 # A window of 16 frames of 256 x 256 pixels, 16 bits a sample and no subsampling, has 6 MiB.
 REPLY_MB = 64
 _TEXTS, _TEXT_CHARACTERS, _LARGEST = 200, 2000, 1e30
+_PARTS = 2048  # of a file that one range reads; they travel with its task
 
 
-def checked(replies: Iterable[object], plan: WindowPlan) -> Iterator[FrameWindow | DecodeSummary | Tally]:
+def checked(
+    replies: Iterable[object], plan: WindowPlan, *, partial: bool = False
+) -> Iterator[FrameWindow | DecodeSummary | Tally | Missed]:
     """Pass on windows and the summary (or a range's account), drop signs of life.
+
+    partial: the decoder had parts of the file only, and may have missed others.
 
     Raises FailureError (crashed) for what no decoder says.
     """
@@ -40,15 +48,36 @@ def checked(replies: Iterable[object], plan: WindowPlan) -> Iterator[FrameWindow
         elif isinstance(reply, FrameWindow):
             sound = place not in seen and _is_window(reply, plan)
         else:
-            sound = _is_end(reply, len(seen))
+            sound = _is_end(reply, len(seen)) or (partial and isinstance(reply, Missed))
             ended = True
         if not sound:
             what = type(reply).__name__
             raise FailureError(ClusterFault.CRASHED.failure(f"the decoder sent a {what} that makes no sense"))
         if place is not None:
             seen.add(place)
-        assert isinstance(reply, FrameWindow | DecodeSummary | Tally)
+        assert isinstance(reply, FrameWindow | DecodeSummary | Tally | Missed)
         yield reply
+
+
+def outlined(replies: Iterable[object], plan: WindowPlan, size: int, at_most: int) -> Outline:
+    """The answer to a LengthRequest about a file of ``size`` bytes. Raises FailureError (crashed) for nonsense."""
+    found = [reply for reply in replies if reply is not None]
+    if len(found) == 1 and isinstance(found[0], Outline):
+        said = found[0]
+        ranges = len(cut_ranges(said.bursts, at_most)) if said.extents and said.bursts > 0 and at_most else 0
+        if (
+            0 <= said.bursts <= max(plan.max_bursts, plan.bursts)
+            and len(said.extents) == ranges
+            and all(_are_parts(parts, size) for parts in said.extents)
+        ):
+            return said
+    raise FailureError(ClusterFault.CRASHED.failure("the decoder sent an outline that makes no sense"))
+
+
+def _are_parts(parts: Extents, size: int) -> bool:
+    edges = [edge for part in parts for edge in part]
+    ascending = all(one < other for one, other in itertools.pairwise(edges))
+    return len(parts) <= _PARTS and ascending and (not edges or (edges[0] >= 0 and edges[-1] <= size))
 
 
 def _is_window(window: FrameWindow, plan: WindowPlan) -> bool:

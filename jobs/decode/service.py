@@ -7,14 +7,16 @@ from importlib import metadata
 
 from cluster.outcome import ClusterFault, FailureError
 from fingerprint_db.window import FrameWindow
-from jobs.decode.protocol import Decoder, DecodeRequest, DecoderName, DecodeSummary, LengthRequest
+from jobs.decode.protocol import Decoder, DecodeRequest, DecoderName, DecodeSummary, LengthRequest, Missed, Outline
 from jobs.decode.tally import Tally
 
 
-def serve(request: DecodeRequest | LengthRequest) -> Iterator[FrameWindow | DecodeSummary | Tally | int | None]:
+def serve(
+    request: DecodeRequest | LengthRequest,
+) -> Iterator[FrameWindow | DecodeSummary | Tally | Missed | Outline | None]:
     """Decode one file: windows in order of time, then the summary; None in between as a sign of life.
 
-    A range of a file ends in a Tally; a LengthRequest is answered by one number.
+    A range of a file ends in a Tally, or in Missed; a LengthRequest is answered by an Outline.
 
     Errors: FailureError only, of a class in jobs.errors or ``internal`` for a fault of ours.
     """
@@ -23,7 +25,7 @@ def serve(request: DecodeRequest | LengthRequest) -> Iterator[FrameWindow | Deco
         if isinstance(request, LengthRequest):
             from jobs.decode.pyav import PyAVDecoder
 
-            yield PyAVDecoder().bursts(request)  # container claims only, for decord too
+            yield from PyAVDecoder().outline(request)  # container claims only, for decord too
         else:
             yield from _decoder(request.decoder).decode(request)
     except FailureError:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from jobs.decode.source import Source
+
 HEAD_BYTES = 4096
 MP4 = "MP4/QuickTime"
 MAX_BOXES = 4096  # top-level boxes looked at; a fragmented mp4 has one pair a fragment
@@ -63,9 +65,9 @@ class Sniffed:
     size: tuple[int, int] | None = None
 
 
-def sniff(path: str) -> Sniffed:
+def sniff(path: str | Source) -> Sniffed:
     """Look at the head of a local file. Errors: OSError when it cannot be opened."""
-    with open(path, "rb") as file:
+    with _opened(path) as file:
         seen = sniff_head(file.read(HEAD_BYTES))
         if seen.container == MP4:
             kinds = {kind for _, _, kind in _boxes(file, Path(path).stat().st_size)}
@@ -108,10 +110,10 @@ def sniff_head(head: bytes) -> Sniffed:
     return Sniffed(foreign=_text(head))
 
 
-def missing_bytes(path: str) -> int:
+def missing_bytes(path: str | Source) -> int:
     """Bytes a file lacks by its own outer structure (MP4 boxes, Matroska segment, RIFF); 0 if whole or unknown."""
     size = Path(path).stat().st_size
-    with open(path, "rb") as file:
+    with _opened(path) as file:
         head = file.read(12)
         if head[4:8] in _BOXES:
             end = max((start + length for start, length, _ in _boxes(file, size)), default=0)
@@ -123,10 +125,10 @@ def missing_bytes(path: str) -> int:
     return 0
 
 
-def declares_c2pa(path: str) -> bool:
+def declares_c2pa(path: str | Source) -> bool:
     """Whether an MP4 carries a C2PA manifest box; its signature is not verified."""
     size = Path(path).stat().st_size
-    with open(path, "rb") as file:
+    with _opened(path) as file:
         if file.read(8)[4:8] not in _BOXES:
             return False
         for start, _, kind in _boxes(file, size):
@@ -135,6 +137,10 @@ def declares_c2pa(path: str) -> bool:
                 if file.read(16) == _C2PA_UUID:
                     return True
     return False
+
+
+def _opened(path: str | Source) -> BinaryIO:
+    return path.open() if isinstance(path, Source) else open(path, "rb")
 
 
 def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[int, int, bytes]]:

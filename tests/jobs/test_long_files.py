@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from cluster import ClusterSettings, Done, Failure, LocalExecutor
 from jobs.decode.plan import cut_ranges
 from jobs.decode.protocol import BurstRange
+from jobs.decode.source import Extents
 from jobs.home import Home
 from jobs.scan import (
     FileFingerprint,
@@ -142,9 +143,9 @@ def test_damage_is_told_and_counted_as_in_one_piece(films: Any, whole: Any, tmp_
 class Sabotaged(VideoWorker):
     """Loses its decoding child while it is at one of the ranges, as a file that crashes the decoder there does it."""
 
-    def _range(self, path: str, bursts: BurstRange) -> FileRange:
+    def _range(self, path: str, bursts: BurstRange, parts: Extents = ()) -> FileRange | None:
         if bursts.first != cut_ranges(BURSTS, SPLIT.split_bursts)[2].first:
-            return super()._range(path, bursts)
+            return super()._range(path, bursts, parts)
         over = threading.Event()
 
         def strike() -> None:
@@ -154,7 +155,7 @@ class Sabotaged(VideoWorker):
         striking = threading.Thread(target=strike)
         striking.start()
         try:
-            return super()._range(path, bursts)
+            return super()._range(path, bursts, parts)
         finally:
             over.set()
             striking.join()

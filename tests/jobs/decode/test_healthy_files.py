@@ -18,6 +18,7 @@ from jobs.decode.passes import Clock, decode_pass
 from jobs.decode.plan import plan_bursts
 from jobs.decode.reader import Reader
 from jobs.decode.sniff import Sniffed
+from jobs.decode.source import Source
 from tests import footage
 from tests.jobs.decode.reference import PLAN, assert_exact, decode, reference
 
@@ -114,7 +115,7 @@ def test_the_sequential_way_gives_the_same_frames(zoo: Callable[[str], Path], na
     harvest = Harvest(PLAN)
     index = _index(path)
     places = plan_bursts(index.count, index.keys, PLAN)
-    reader = Reader(str(path), Sniffed())
+    reader = Reader(Source(str(path)), Sniffed())
     clock = Clock(index, reader, 25.0)
     windows, done = _drained(decode_pass(harvest, reader, clock, places, 0, skipping=False))
     assert done == PLAN.bursts
@@ -130,7 +131,7 @@ def test_a_burst_that_is_not_what_the_index_announced_stops_the_fast_way(zoo: Ca
     path = zoo("h264.mp4")
     index = _index(path)
     wrong = replace(index, pts=index.pts + np.arange(index.count))  # times that no frame has
-    reader = Reader(str(path), Sniffed())
+    reader = Reader(Source(str(path)), Sniffed())
     steps = decode_pass(
         Harvest(PLAN), reader, Clock(wrong, reader, 25.0), plan_bursts(index.count, index.keys, PLAN), 1, skipping=True
     )
@@ -323,7 +324,7 @@ def test_frames_of_another_size_are_left_out_and_told(tmp_path: Path) -> None:
 
 
 def _index(path: Path) -> Any:
-    reader = Reader(str(path), Sniffed())
+    reader = Reader(Source(str(path)), Sniffed())
     _, index = _drained(index_packets(reader.container, reader.stream))
     reader.close()
     return index
