@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain, islice
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, Table, case, func, select, update
+from sqlalchemy import Connection, Engine, Select, Table, Text, case, func, select, update
+from sqlalchemy import cast as cast_to
 from sqlalchemy.orm import Session
 
 from cluster.outcome import Policy
@@ -39,10 +42,13 @@ class Inventory:
     passed_over_examples: list[str] = field(default_factory=list)
 
 
-# Size, change tag, and whether it is settled. A plain tuple, since an archive has a million of them.
-_Known = tuple[int, str, bool]
-# In place of the change tag of what is not listed any more: a file that came back counts as changed.
-_GONE = "gone"
+# How the ledger knows a location: one of these marks, then its size and change tag. Plain strings, since there are a
+# million of them: the database makes them, and one comparison tells the usual case, a settled file that is as it was.
+_SETTLED, _OPEN, _GONE = "s", "o", "g"  # gone: known, but not listed the last time; one that came back has changed
+
+
+def _as_listed(entry: Listed) -> str:
+    return f"{entry.size} {entry.etag}"
 
 
 def take_inventory(
@@ -63,31 +69,31 @@ def take_inventory(
     Raises FailureError when the archive itself cannot be listed, before anything is written.
     """
     root = canonical_uri(archive)
-    entries = list(list_archive(archive, all_files=all_files))
+    listing = iter(list_archive(archive, all_files=all_files))
+    first = list(islice(listing, 1))  # an archive that cannot be listed says so before the ledger is read
     known = _known_locations(engine, root, spec_id, max_attempts)
     inventory = Inventory()
     opening: list[Listed] = []
     fresh: list[Listed] = []
     changed: list[Listed] = []
-    for entry in entries:
+    for entry in chain(first, listing):
         if isinstance(entry, str):
             inventory.passed_over += 1
             if len(inventory.passed_over_examples) < 5:
                 inventory.passed_over_examples.append(entry)
             continue
         inventory.listed += 1
-        before = known.pop(entry.uri, None)
+        before, now = known.pop(entry.uri, None), _as_listed(entry)
+        if before == _SETTLED + now:
+            inventory.known += 1
+            continue
+        opening.append(entry)
         if before is None:
             fresh.append(entry)
-            opening.append(entry)
-        elif before[:2] != (entry.size, entry.etag):
+        elif before != _OPEN + now:
             changed.append(entry)
-            opening.append(entry)
-        elif before[2]:
-            inventory.known += 1
-        else:
-            opening.append(entry)
-    gone = [uri for uri, (_, etag, _) in known.items() if etag is not _GONE]
+
+    gone = [uri for uri, before in known.items() if not before.startswith(_GONE)]
     inventory.new, inventory.changed, inventory.gone = len(fresh), len(changed), len(gone)
     _note(engine, fresh, changed, gone, opening, sweep_id)
     if since is not None:
@@ -97,20 +103,40 @@ def take_inventory(
     return inventory
 
 
-def _known_locations(engine: Engine, root: str, spec_id: str, max_attempts: int) -> dict[str, _Known]:
+def _known_locations(engine: Engine, root: str, spec_id: str, max_attempts: int) -> dict[str, str]:
     given_up = (Location.state == LocationState.UNREADABLE.value) & (
         (Location.failure_policy != Policy.RETRY.value) | (Location.attempts >= max_attempts)
     )
-    etag = case((Location.state == LocationState.GONE.value, None), else_=Location.etag)
-    query = select(Location.uri, Location.size, etag, case((given_up, 1), else_=0), Location.sha256).where(_below(root))
-    found: dict[str, _Known] = {}
+    mark = case(
+        (Location.state == LocationState.GONE.value, _GONE),
+        (given_up | Location.sha256.is_not(None), _SETTLED),
+        else_=_OPEN,
+    )
+    query = select(Location.uri, mark + cast_to(Location.size, Text) + " " + Location.etag).where(_below(root))
+    named = select(Location.uri, Location.sha256).where(_below(root), ~given_up, Location.sha256.is_not(None))
+    found: dict[str, str] = {}
     with for_reading(engine).connect() as connection:
         waiting = _unsettled_contents(connection, spec_id)
-        for batch in connection.execution_options(yield_per=ROWS_PER_FETCH).execute(query).partitions():
-            for uri, size, tag, done, sha256 in batch:
-                settled = done == 1 or (sha256 is not None and sha256 not in waiting)
-                found[uri] = (size, _GONE if tag is None else tag, settled)
+        for rows in _in_bulk(connection, query):
+            found.update(rows)
+        for rows in _in_bulk(connection, named) if waiting else ():
+            for uri, sha256 in rows:
+                if sha256 in waiting and found[uri].startswith(_SETTLED):
+                    found[uri] = _OPEN + found[uri][1:]
     return found
+
+
+def _in_bulk(connection: Connection, query: Select[str, Any]) -> Iterator[Sequence[Any]]:
+    """Pairs of text, many at a time; on SQLite as the driver gives them, since SQLAlchemy's rows take twice the time."""
+    if connection.dialect.name != "sqlite":
+        yield from connection.execution_options(yield_per=ROWS_PER_FETCH).execute(query).partitions()
+        return
+    compiled = query.compile(dialect=connection.dialect)
+    values = [compiled.params[name] for name in compiled.positiontup or ()]
+    with closing(connection.connection.cursor()) as cursor:
+        cursor.execute(str(compiled), values)
+        while rows := cursor.fetchmany(ROWS_PER_FETCH):
+            yield rows
 
 
 def _unsettled_contents(connection: Connection, spec_id: str) -> set[str]:
