@@ -127,7 +127,7 @@ def _known_locations(engine: Engine, root: str, spec_id: str, max_attempts: int)
 
 
 def _in_bulk(connection: Connection, query: Select[str, Any]) -> Iterator[Sequence[Any]]:
-    """Pairs of text, many at a time; on SQLite as the driver gives them, since SQLAlchemy's rows take twice the time."""
+    """Pairs of text, many at a time; on SQLite as the driver gives them: SQLAlchemy's rows take twice the time."""
     if connection.dialect.name != "sqlite":
         yield from connection.execution_options(yield_per=ROWS_PER_FETCH).execute(query).partitions()
         return
