@@ -30,7 +30,7 @@ import jobs.scan
 import jobs.sweep
 from fingerprint_db.store import SignatureStore
 from jobs.archive import Folder, storage_failure
-from jobs.errors import FailureKind
+from jobs.errors import FailureKind, StoreError
 from jobs.ledger import Ledger
 
 
@@ -308,21 +308,28 @@ def _kind(name: str) -> str:
 
 def _wrap_folder(faults: Faults) -> None:
     jobs.archive.os = _FileCalls(faults)  # type: ignore[assignment]
-    write, read = Folder.write, Folder.read
+    write, read, reading = Folder.write, Folder.read, Folder.reading
 
     def faulty_write(self: Folder, name: str, data: bytes) -> None:
         with faults.writing(_kind(name)):
             faults.file("begin")
             write(self, name, data)
 
-    def faulty_read(self: Folder, name: str) -> bytes:
+    def look(name: str) -> None:
         try:
             faults.reach(f"read.{_kind(name)}")
         except OSError as error:
-            raise storage_failure(error, name) from error
+            raise StoreError(storage_failure(error, name).failure) from error
+
+    def faulty_read(self: Folder, name: str) -> bytes:
+        look(name)
         return read(self, name)
 
-    Folder.write, Folder.read = faulty_write, faulty_read  # type: ignore[method-assign]
+    def faulty_reading(self: Folder, name: str) -> Any:
+        look(name)
+        return reading(self, name)
+
+    Folder.write, Folder.read, Folder.reading = faulty_write, faulty_read, faulty_reading  # type: ignore
 
 
 def _wrap_worker(faults: Faults) -> None:

@@ -6,6 +6,7 @@ forks drivers, wakes sleepers, waits, and compares what the last driver wrote do
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import shutil
@@ -92,6 +93,9 @@ class Harness:
         shutil.rmtree(aside)
         if threading.active_count() != 1:
             raise RuntimeError(f"threads are alive in the process that forks: {threading.enumerate()}")
+        # What is there now stays: a child's garbage collector that looked at it all would copy every page it lies on.
+        gc.collect()
+        gc.freeze()
 
     def _must_live(self, home: Path, **named: Any) -> None:
         before = jobs.sweep.worker_factory, jobs.sweep.BACKOFF_S, jobs.sweep.HELD_POLL_S
