@@ -6,8 +6,9 @@ every boundary that can be reached, and a sleep wherever a driver may sleep.
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.chaos.faults import BOUNDARIES, Action, Fault, allowed
@@ -19,6 +20,7 @@ SECOND_FAULT = 0.35  # share of drivers that meet a second, survivable fault bef
 LEADS = {"bury": Fault("perform", 1, Action.KILL), "fail_location": Fault("fetch", 1, Action.WORKER)}
 # Where results are made to last; these come first in the list of aimed schedules.
 COMMITS = ("commit.", "rematch.", "publish.", "write.")
+EVERY = {"bare": 40, "seeded": 10, "swept": 3, "published": 1}  # of so many turns the last begins in this home
 WORKER_FAULTS = 2  # in one schedule; three would rightly end in quarantine
 
 
@@ -44,11 +46,11 @@ def make_schedule(seed: int, passages: Mapping[str, Mapping[str, int]], turn: in
     if seed < 0:
         return aimed(passages)[-1 - seed]
     rng = random.Random(seed)
-    # A bare home costs a migration and the whole catalogue; it is needed for the few boundaries that lie there.
-    start = "bare" if turn % 40 == 39 else "seeded" if turn % 10 == 9 else "swept" if turn % 3 == 2 else "published"
+    # A bare home costs two migrations and a snapshot; it is needed for the few boundaries that lie there.
+    start = next(start for start, every in EVERY.items() if turn % every == every - 1)
     counts = passages[start]
     order = {boundary: place for place, boundary in enumerate(counts)}
-    first = list(counts)[turn * 7 % len(counts)]
+    first = first_boundary(turn // EVERY[start], list(counts))
     faults = [Fault(first, 1, rng.choice(allowed(first)))]
     for _ in range(rng.randrange(4)):
         boundary = rng.choice(list(counts))
@@ -100,6 +102,12 @@ def _one_after_the_other(plan: tuple[Fault, ...]) -> tuple[tuple[tuple[Fault, ..
     if len(plan) > 1 and first.action is not Action.KILL:
         return ((plan,),)
     return tuple(((fault,),) for fault in plan)
+
+
+def first_boundary(number: int, boundaries: Sequence[str]) -> str:
+    """Goes round all boundaries in long steps; a step that divides their number would pass most of them over."""
+    step = next(step for step in (7, 11, 13, 1) if math.gcd(step, len(boundaries)) == 1)
+    return boundaries[number * step % len(boundaries)]
 
 
 def _fault(rng: random.Random, boundary: str, action: Action, counts: Mapping[str, int]) -> Fault:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.chaos.faults import BOUNDARIES, Action, allowed
 from tests.chaos.sabotage import SABOTAGE
-from tests.chaos.schedule import LEADS, WORKER_FAULTS, aimed, make_schedule
+from tests.chaos.schedule import LEADS, WORKER_FAULTS, aimed, first_boundary, make_schedule
 from tests.chaos.stage import STARTS
 
 SCHEDULES = 200
@@ -89,3 +89,10 @@ def test_the_aimed_schedules_kill_at_every_boundary_and_sleep_wherever_a_driver_
     last = {(fault.boundary, fault.action) for s in schedules for fault in [s.runs[-1][-1][-1]]}
     for action in (Action.KILL, Action.SLEEP):
         assert {b for b, met in last if met is action} == {b for b in BOUNDARIES if action in allowed(b)}
+
+
+@pytest.mark.parametrize("number", [46, 49, 70])
+def test_a_long_run_of_schedules_begins_at_every_boundary(number: int) -> None:
+    """There were 49, which is seven times the step: only every seventh was ever the first to be disturbed."""
+    boundaries = BOUNDARIES[:number]
+    assert {first_boundary(turn, boundaries) for turn in range(number)} == set(boundaries)
