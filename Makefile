@@ -41,7 +41,7 @@ typecheck: setup ## mypy --strict
 	$(BIN)/mypy
 
 chaos: setup ## the long proofs: crash schedules, a cluster of several raylets (about half an hour)
-	$(BIN)/python -m tests.chaos --schedules 5000 --seed 1
+	$(BIN)/python -m tests.chaos --aimed --schedules 5000 --seed 1
 	$(BIN)/python -m pytest -q -m cluster tests/cluster/test_many_machines.py tests/jobs/test_long_files.py
 
 fuzz: setup ## 2,000 mutated containers through the real path

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from sqlalchemy import Engine, delete, distinct, func, select
+from sqlalchemy import Engine, Table, delete, distinct, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -60,10 +60,18 @@ class SignatureStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def register_family(self, slug: str, name: str) -> None:
-        """Add a decoder family, or rename it."""
+    def register_catalogue(self, families: Mapping[str, str], generators: Iterable[GeneratorEntry]) -> None:
+        """Add many families and generators, or bring their facts up to date, in one transaction: all or none.
+
+        families: slug to name, every family that a generator names among them. The generators' own ``origin`` is
+        written, so what was enrolled before the catalogue knew of it becomes the catalogue's.
+        """
+        # In one order everywhere, so that two jobs that open a new home together wait for each other one way only.
+        named = [{"slug": slug, "name": name} for slug, name in sorted(families.items())]
+        makers = [asdict(entry) for entry in sorted(generators, key=lambda entry: entry.slug)]
         with Session(self._engine) as session, session.begin():
-            self._upsert(session, DecoderFamilyRow, {"slug": slug, "name": name}, key=("slug",))
+            self._upsert(session, DecoderFamilyRow, named, key=("slug",))
+            self._upsert(session, GeneratorRow, makers, key=("slug",))
 
     def register_generator(
         self, slug: str, *, name: str, kind: GeneratorKind = "generator", family: str | None = None, origin: str
@@ -76,12 +84,12 @@ class SignatureStore:
             raise ValueError(f"A generator is a generator, a processor or a camera, not {kind!r}.")
         with Session(self._engine) as session, session.begin():
             if family is not None and session.get(DecoderFamilyRow, family) is None:
-                self._upsert(session, DecoderFamilyRow, {"slug": family, "name": family}, key=("slug",))
+                self._upsert(session, DecoderFamilyRow, [{"slug": family, "name": family}], key=("slug",))
             standing = session.get(GeneratorRow, slug)
             if standing is not None and standing.origin == "catalogue":
                 origin = "catalogue"
             values = {"slug": slug, "name": name, "kind": kind, "family": family, "origin": origin}
-            self._upsert(session, GeneratorRow, values, key=("slug",))
+            self._upsert(session, GeneratorRow, [values], key=("slug",))
 
     def generators(self) -> list[GeneratorEntry]:
         """All known generators, by slug."""
@@ -117,7 +125,7 @@ class SignatureStore:
                     "windows": record.windows_blob(),
                 }
                 self._upsert(
-                    session, SignatureRow, values, key=("sha256", "generator", "spec_id"), keep=("enrolled_at",)
+                    session, SignatureRow, [values], key=("sha256", "generator", "spec_id"), keep=("enrolled_at",)
                 )
             return self._total(session) - before
 
@@ -184,7 +192,7 @@ class SignatureStore:
                 "notes": notes,
                 "counts": dict(counts),
             }
-            self._upsert(session, SnapshotRow, values, key=("id",), keep=("created_at",))
+            self._upsert(session, SnapshotRow, [values], key=("id",), keep=("created_at",))
             return True
 
     def current_snapshot(self, spec_id: str) -> SnapshotEntry | None:
@@ -209,17 +217,21 @@ class SignatureStore:
         self,
         session: Session,
         table: type[Base],
-        values: Mapping[str, Any],
+        rows: Sequence[Mapping[str, Any]],
         *,
         key: tuple[str, ...],
         keep: tuple[str, ...] = (),
     ) -> None:
-        """Insert, or on a row with the same key set everything but the key and the columns to keep."""
-        changes = {name: value for name, value in values.items() if name not in (*key, *keep)}
+        """Insert rows of the same columns, or where the key is there set everything but the key and what to keep."""
+        if not rows:
+            return
         insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
-        statement = insert(table).values(**values)
+        statement = insert(cast(Table, table.__table__))
+        changes = {name: statement.excluded[name] for name in rows[0] if name not in (*key, *keep)}
         try:
-            session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changes))
+            session.execute(
+                statement.on_conflict_do_update(index_elements=list(key), set_=changes), [dict(row) for row in rows]
+            )
         except IntegrityError as error:
             raise FingerprintDbError(f"The database refused a row of table {table.__tablename__}.") from error
 

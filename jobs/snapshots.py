@@ -11,7 +11,7 @@ from fingerprint_db.pack import load_starter, load_starter_snapshot
 from fingerprint_db.signature import SignatureRecord
 from fingerprint_db.snapshot import Snapshot
 from fingerprint_db.spec import FingerprintSpec
-from fingerprint_db.store import ClassCount, SignatureStore
+from fingerprint_db.store import ClassCount, GeneratorEntry, SignatureStore
 from jobs.home import Home
 
 CAMERA = "camera"
@@ -75,23 +75,22 @@ def starter_counts(spec: FingerprintSpec) -> dict[str, ClassCount]:
 
 
 def seed_catalogue(store: SignatureStore) -> None:
-    """Bring the catalogue's generators into a home's store; repeating changes nothing.
+    """Bring the catalogue's generators into a home's store, in one transaction; repeating changes nothing.
 
     The starter's signatures stay in the package: what a home has enrolled is its own knowledge, and loading the pack
     into it (``makersmark pack --load``) is a choice.
     """
     known = load_catalogue()
-    store.register_generator(CAMERA, name="camera footage", kind="camera", family=None, origin="catalogue")
-    for family in known.families.values():
-        store.register_family(family.slug, family.name)
-    for generator in known.generators.values():
-        store.register_generator(
-            generator.slug,
-            name=generator.name,
-            kind=generator.kind.value,
-            family=generator.family,
-            origin="catalogue",
-        )
+    store.register_catalogue(
+        {family.slug: family.name for family in known.families.values()},
+        [
+            GeneratorEntry(CAMERA, "camera footage", "camera", None, "catalogue"),
+            *(
+                GeneratorEntry(generator.slug, generator.name, generator.kind.value, generator.family, "catalogue")
+                for generator in known.generators.values()
+            ),
+        ],
+    )
 
 
 def home_known(home: Home) -> Known:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow.parquet as pq
 from sqlalchemy import select
@@ -110,6 +112,51 @@ def _read_parts(
     if readable != done:
         found.wrong.append(f"readers find {len(readable)} contents ({readable.total()}), {len(done)} are done")
     found.orphans = sorted(set(home.folder.names("parquet")) - {part.name for part in parts})
+
+
+# Each finds nothing at any moment of any run, however it was disturbed, if a commit is all or nothing.
+NEVER = {
+    "is done and cites no part of the manifest": """
+        SELECT 'item ' || substr(sha256, 1, 8) FROM work_item
+        WHERE state = 'done' AND part_id NOT IN (SELECT id FROM result_part WHERE kind = 'fingerprints')""",
+    "is done and has no verdict": """
+        SELECT 'item ' || substr(sha256, 1, 8) FROM work_item AS item
+        WHERE state = 'done' AND NOT EXISTS
+        (SELECT * FROM verdict WHERE verdict.sha256 = item.sha256 AND verdict.spec_id = item.spec_id)""",
+    "cites no part of the manifest": """
+        SELECT 'verdict on ' || substr(sha256, 1, 8) FROM verdict
+        WHERE part_id NOT IN (SELECT id FROM result_part WHERE kind = 'provenance')""",
+}
+
+
+def glance(home: Path) -> list[str]:
+    """What a reader who comes at this very moment would find broken, before any later run could mend it."""
+    database = home / "makersmark.sqlite"
+    if not database.exists():
+        return []
+    connection = sqlite3.connect(f"file:{quote(str(database))}?mode=rw", uri=True, timeout=60, isolation_level=None)
+    try:
+        connection.execute("BEGIN")
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'snapshot'").fetchone()
+        (jobs,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'result_part'").fetchone()
+        if not tables or not jobs:
+            return []  # killed before the tables were made
+        parts = connection.execute("SELECT name, bytes, sha256 FROM result_part").fetchall()
+        snapshots = connection.execute("SELECT id FROM snapshot WHERE published").fetchall()
+        told = [f"{row[0]} {what}" for what, query in NEVER.items() for row in connection.execute(query)]
+    finally:
+        connection.close()
+    for name, size, checksum in parts:
+        path = home / name
+        data = path.read_bytes() if path.is_file() else None
+        if data is None or (len(data), hashlib.sha256(data).hexdigest()) != (size, checksum):
+            told.append(f"{name} is in the manifest and {'is not there' if data is None else 'is damaged'}")
+    told += [f"snapshot {s} is published and not there" for (s,) in snapshots if not _manifest(home, s).is_file()]
+    return told
+
+
+def _manifest(home: Path, snapshot: str) -> Path:
+    return home / "snapshots" / snapshot / "manifest.json"
 
 
 def _contents(archive: Path) -> dict[str, str]:

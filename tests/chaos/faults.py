@@ -30,7 +30,7 @@ import jobs.scan
 import jobs.sweep
 from fingerprint_db.store import SignatureStore
 from jobs.archive import Folder, storage_failure
-from jobs.errors import FailureKind
+from jobs.errors import FailureKind, StoreError
 from jobs.ledger import Ledger
 
 
@@ -125,6 +125,8 @@ class Faults:
         self._passages: dict[str, int] = {}
         self._lock = threading.Lock()
         self._now = threading.local()
+        self._between = threading.Condition()  # notified when a connection's transaction ends
+        self._in_transaction: set[int] = set()
         self.errors = 0  # faults fired that may end the run with an error
         self.over = False  # the run is over: what is read for the comparison is neither counted nor disturbed
 
@@ -146,7 +148,11 @@ class Faults:
                 os.kill(os.getpid(), signal.SIGKILL)
                 signal.pause()
             case Action.SLEEP:
-                os.kill(os.getpid(), signal.SIGSTOP)
+                # Not in the middle of another thread's transaction: on SQLite a sleeper that holds the only lock keeps
+                # everybody out until they give up, which proves nothing.
+                with self._between:
+                    self._between.wait_for(lambda: not self._in_transaction)
+                    os.kill(os.getpid(), signal.SIGSTOP)
             case Action.DATABASE:
                 raise sqlite3.OperationalError("the connection was lost")
             case Action.DISK:
@@ -155,6 +161,16 @@ class Faults:
                 raise OSError(errno.EIO, "the store does not answer")
             case Action.WORKER:
                 raise FailureKind.STORAGE_UNAVAILABLE.error("the store does not answer for this file")
+
+    def begun(self, connection: Any) -> None:
+        """A transaction is about to begin on a connection; waits while this process is about to sleep."""
+        with self._between:
+            self._in_transaction.add(id(connection))
+
+    def ended(self, connection: Any) -> None:
+        with self._between:
+            self._in_transaction.discard(id(connection))
+            self._between.notify_all()
 
     @contextmanager
     def operation(self, name: str) -> Iterator[None]:
@@ -213,8 +229,10 @@ def install(faults: Faults) -> None:
     for method in ("claim", "fail", "fail_location", "release", "audit"):
         _wrap(faults, Ledger, method, method)
     _wrap_commit(faults)
-    for name, method in [("seed", "register_generator"), ("enroll", "add_signatures"), ("publish", "publish_snapshot")]:
-        _wrap(faults, SignatureStore, method, name)
+    _wrap(faults, SignatureStore, "register_catalogue", "seed")
+    _wrap(faults, SignatureStore, "register_generator", "enroll")
+    _wrap(faults, SignatureStore, "add_signatures", "enroll")
+    _wrap(faults, SignatureStore, "publish_snapshot", "publish")
     _wrap(faults, jobs.sweep, "start_sweep", "start")
     _wrap(faults, jobs.sweep, "finish_sweep", "finish")
     _wrap(faults, jobs.sweep, "bury_dead_sweeps", "bury")
@@ -247,19 +265,41 @@ def _wrap_commit(faults: Faults) -> None:
 
 def _wrap_dialect(faults: Faults) -> None:
     """Below SQLAlchemy, so that an injected error takes the same way up as the driver's own."""
-    execute, commit = SQLiteDialect_pysqlite.do_execute, SQLiteDialect_pysqlite.do_commit
+    dialect: Any = SQLiteDialect_pysqlite
+    execute, execute_many = dialect.do_execute, dialect.do_executemany
+    commit, rollback, close = dialect.do_commit, dialect.do_rollback, dialect.do_close
 
-    def do_execute(self: Any, *arguments: Any, **named: Any) -> None:
+    def do_execute(self: Any, cursor: Any, statement: str, *arguments: Any, **named: Any) -> None:
         faults.sql("statement")
-        execute(self, *arguments, **named)
+        if statement.startswith("BEGIN"):
+            faults.begun(cursor.connection)
+        execute(self, cursor, statement, *arguments, **named)
+
+    def do_executemany(self: Any, *arguments: Any, **named: Any) -> None:
+        faults.sql("statement")
+        execute_many(self, *arguments, **named)
 
     def do_commit(self: Any, connection: Any) -> None:
         faults.sql("precommit")
         commit(self, connection)
+        faults.ended(_plain(connection))
         faults.sql("committed")
 
-    SQLiteDialect_pysqlite.do_execute = do_execute  # type: ignore[method-assign]
-    SQLiteDialect_pysqlite.do_commit = do_commit  # type: ignore[method-assign]
+    def do_rollback(self: Any, connection: Any) -> None:
+        rollback(self, connection)
+        faults.ended(_plain(connection))
+
+    def do_close(self: Any, connection: Any) -> None:
+        close(self, connection)
+        faults.ended(_plain(connection))
+
+    dialect.do_execute, dialect.do_executemany = do_execute, do_executemany
+    dialect.do_commit, dialect.do_rollback, dialect.do_close = do_commit, do_rollback, do_close
+
+
+def _plain(connection: Any) -> Any:
+    """The driver's connection itself, where the pool hands out a wrapper."""
+    return getattr(connection, "dbapi_connection", connection)
 
 
 def _kind(name: str) -> str:
@@ -268,21 +308,28 @@ def _kind(name: str) -> str:
 
 def _wrap_folder(faults: Faults) -> None:
     jobs.archive.folder.os = _FileCalls(faults)  # type: ignore[assignment]
-    write, read = Folder.write, Folder.read
+    write, read, reading = Folder.write, Folder.read, Folder.reading
 
     def faulty_write(self: Folder, name: str, data: bytes) -> None:
         with faults.writing(_kind(name)):
             faults.file("begin")
             write(self, name, data)
 
-    def faulty_read(self: Folder, name: str) -> bytes:
+    def look(name: str) -> None:
         try:
             faults.reach(f"read.{_kind(name)}")
         except OSError as error:
-            raise storage_failure(error, name) from error
+            raise StoreError(storage_failure(error, name).failure) from error
+
+    def faulty_read(self: Folder, name: str) -> bytes:
+        look(name)
         return read(self, name)
 
-    Folder.write, Folder.read = faulty_write, faulty_read  # type: ignore[method-assign]
+    def faulty_reading(self: Folder, name: str) -> Any:
+        look(name)
+        return reading(self, name)
+
+    Folder.write, Folder.read, Folder.reading = faulty_write, faulty_read, faulty_reading  # type: ignore
 
 
 def _wrap_worker(faults: Faults) -> None:

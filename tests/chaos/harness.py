@@ -6,6 +6,7 @@ forks drivers, wakes sleepers, waits, and compares what the last driver wrote do
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import shutil
@@ -23,11 +24,11 @@ from typing import Any
 
 import jobs.sweep
 from tests.chaos import driver, stage
-from tests.chaos.evidence import Evidence, differences
+from tests.chaos.evidence import Evidence, differences, glance
 from tests.chaos.faults import Action, Fault, Faults, Tally
-from tests.chaos.schedule import Schedule, make_schedule
+from tests.chaos.schedule import Schedule, aimed, make_schedule
 
-HANGS_AFTER_S = 30.0
+HANGS_AFTER_S = 120.0  # twice as long as one statement may wait for SQLite's lock
 
 
 @dataclass(slots=True)
@@ -43,14 +44,15 @@ class Verdict:
 class Harness:
     """Prepares archive, fingerprints, homes and the unbroken runs below a folder; then judges any schedule.
 
-    sabotage: breaks the product in every child, to see whether the harness notices.
+    sabotage, once it is set, breaks the product in every child, to see whether the harness notices.
     """
 
-    def __init__(self, folder: Path, *, sabotage: Callable[[], None] | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         from jobs.scan import current_spec
         from jobs.settings import Settings
 
-        self._folder, self._sabotage = folder, sabotage
+        self._folder = folder
+        self.sabotage: Callable[[], None] | None = None
         self._archive, kept = folder / "archive", folder / "stored.pickle"
         self.tally = Tally()
         spec = current_spec(Settings())
@@ -91,6 +93,9 @@ class Harness:
         shutil.rmtree(aside)
         if threading.active_count() != 1:
             raise RuntimeError(f"threads are alive in the process that forks: {threading.enumerate()}")
+        # What is there now stays: a child's garbage collector that looked at it all would copy every page it lies on.
+        gc.collect()
+        gc.freeze()
 
     def _must_live(self, home: Path, **named: Any) -> None:
         before = jobs.sweep.worker_factory, jobs.sweep.BACKOFF_S, jobs.sweep.HELD_POLL_S
@@ -149,8 +154,8 @@ class Harness:
 
     def _fork(self, folder: Path, start: str, plan: tuple[Fault, ...], report: Path | None = None) -> int:
         def run() -> int:
-            if self._sabotage is not None:
-                self._sabotage()
+            if self.sabotage is not None:
+                self.sabotage()
             faults = Faults(plan, self.tally)
             return driver.live(
                 folder / "home",
@@ -174,6 +179,7 @@ class Harness:
                     continue
                 if os.WIFSTOPPED(status):
                     verdict.ends["slept"] += 1
+                    verdict.wrong += [f"while a driver sleeps {what}" for what in glance(folder / "home")]
                     lapse_leases(folder / "home" / "makersmark.sqlite")
                     heir = self._fork(folder, verdict.schedule.start, ())
                     self._attend(folder, {heir: ()}, verdict)
@@ -181,6 +187,7 @@ class Harness:
                     continue
                 living.discard(pid)
                 verdict.ends[_end(status)] += 1
+                verdict.wrong += [f"right after a driver {_end(status)} {what}" for what in glance(folder / "home")]
             if time.monotonic() > deadline:
                 verdict.wrong.append(f"a driver with plan {[str(f) for p in living for f in children[p]]} hangs")
                 for pid in living:
@@ -237,3 +244,27 @@ def play_many(harness: Harness, seed: int, schedules: int) -> Iterator[Verdict]:
     """Schedules ``seed`` and onward; each is reproduced by its own seed."""
     for number in range(seed, seed + schedules):
         yield harness.play(harness.schedule(number, number))
+
+
+def play_aimed(harness: Harness) -> Iterator[Verdict]:
+    """The schedules that leave nothing to chance."""
+    for schedule in aimed(harness.passages):
+        yield harness.play(schedule)
+
+
+def noticed_after(harness: Harness, sabotage: Callable[[], None]) -> tuple[int, list[str]] | None:
+    """How many aimed schedules it takes to see that the product is broken, and what is seen; None when nothing is.
+
+    Raises RuntimeError when the sabotage shows without any fault, which any test would have seen.
+    """
+    harness.sabotage = sabotage
+    try:
+        for number, verdict in enumerate(play_aimed(harness), 1):
+            if not verdict.wrong:
+                continue
+            if undisturbed := harness.play(Schedule(0, verdict.schedule.start, ())).wrong:
+                raise RuntimeError(f"the sabotage shows without a fault: {undisturbed[:4]}")
+            return number, [str(verdict.schedule), *verdict.wrong]
+    finally:
+        harness.sabotage = None
+    return None

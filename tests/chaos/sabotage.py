@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import text, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 import jobs.ledger
+from fingerprint_db.store import SignatureStore
+from jobs.home import Home
 from jobs.ledger import Ledger
-from jobs.models import ItemState, VerdictRow, WorkItem, utc_now
+from jobs.models import Asset, ItemState, VerdictRow, WorkItem, utc_now
 
 SABOTAGE: dict[str, Callable[[], None]] = {}
 
@@ -23,23 +27,33 @@ def _breaks(name: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
     return keep
 
 
+def _unguarded(self: Ledger, session: Session, findings: Any, spec_id: str, owner: str, part_id: str, now: Any) -> None:
+    for finding in findings:
+        session.execute(
+            update(WorkItem)
+            .where(WorkItem.sha256 == finding.sha256, WorkItem.spec_id == spec_id)
+            .values(state=ItemState.DONE.value, owner=None, lease_until=None, part_id=part_id, updated_at=now)
+        )
+        session.execute(update(Asset).where(Asset.sha256 == finding.sha256).values(facts=dict(finding.facts)))
+
+
 @_breaks("lease-guard")
 def no_lease_guard() -> None:
-    """A commit finishes items whoever holds them and does not look for a verdict that is there.
+    """A commit finishes items whoever holds them; that their verdicts are there is still seen."""
+    Ledger._finish = _unguarded  # type: ignore[method-assign]
 
-    Either of the two alone keeps a sweep that slept through its lease from writing over its heir; both are taken away.
-    """
+
+@_breaks("verdict-guard")
+def no_verdict_guard() -> None:
+    """A commit does not look whether its verdicts are there already; the table still keeps a second one out."""
     jobs.ledger.judged_before = lambda *_: frozenset()  # type: ignore[assignment]
 
-    def finish(self: Ledger, session: Session, findings: Any, spec_id: str, owner: str, part_id: str, now: Any) -> None:
-        for finding in findings:
-            session.execute(
-                update(WorkItem)
-                .where(WorkItem.sha256 == finding.sha256, WorkItem.spec_id == spec_id)
-                .values(state=ItemState.DONE.value, owner=None, lease_until=None, part_id=part_id, updated_at=now)
-            )
 
-    Ledger._finish = finish  # type: ignore[method-assign]
+@_breaks("both-guards")
+def no_guards() -> None:
+    """A sweep that slept through its lease writes over its heir."""
+    no_verdict_guard()
+    no_lease_guard()
 
 
 @_breaks("unique-key")
@@ -51,17 +65,17 @@ def no_unique_key() -> None:
     commit = Ledger.commit
 
     def keyless(self: Ledger, *arguments: Any, **named: Any) -> None:
-        with Session(self.engine) as session, session.begin():
-            (sql,) = session.execute(text("SELECT sql FROM sqlite_master WHERE name = 'verdict'")).one()
+        # A connection of its own: without foreign keys, so that the segments outlive the table they point to.
+        with contextlib.closing(sqlite3.connect(str(self.engine.url.database), timeout=60)) as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            ((sql,),) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'verdict'")
             if "UNIQUE" in sql:
                 head, _, tail = sql.partition("UNIQUE (sha256, spec_id, snapshot_id)")
-                head = head.rsplit(",", 1)[0]
-                session.execute(text("PRAGMA defer_foreign_keys = ON"))
-                session.execute(text("CREATE TABLE kept AS SELECT * FROM verdict"))
-                session.execute(text("DROP TABLE verdict"))
-                session.execute(text(head + tail))
-                session.execute(text("INSERT INTO verdict SELECT * FROM kept"))
-                session.execute(text("DROP TABLE kept"))
+                connection.execute("CREATE TABLE kept AS SELECT * FROM verdict")
+                connection.execute("DROP TABLE verdict")
+                connection.execute(head.rpartition(",")[0] + tail)
+                connection.execute("INSERT INTO verdict SELECT * FROM kept")
+                connection.execute("DROP TABLE kept")
         commit(self, *arguments, **named)
 
     Ledger.commit = keyless  # type: ignore[method-assign]
@@ -118,3 +132,22 @@ def manifest_before_file() -> None:
     _late: list[tuple[Folder, str, bytes]] = []
     Folder.write = late  # type: ignore[method-assign]
     Ledger.commit = early  # type: ignore[method-assign]
+
+
+@_breaks("snapshot-before-files")
+def published_before_written() -> None:
+    """A snapshot is published before its files are there."""
+    save, publish = Home.save_snapshot, SignatureStore.publish_snapshot
+    late: list[tuple[Home, Any]] = []
+
+    def keep(self: Home, snapshot: Any) -> None:
+        late.append((self, snapshot))
+
+    def early(self: SignatureStore, *arguments: Any, **named: Any) -> bool:
+        published = publish(self, *arguments, **named)
+        while late:
+            save(*late.pop(0))
+        return published
+
+    Home.save_snapshot = keep  # type: ignore[method-assign]
+    SignatureStore.publish_snapshot = early  # type: ignore[method-assign]

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, select
 from fingerprint_db.errors import UnknownGeneratorError
 from fingerprint_db.migrations import migrate
 from fingerprint_db.models import VERSION_TABLE, Base, SignatureRow
-from fingerprint_db.store import ClassCount, SignatureStore
+from fingerprint_db.store import ClassCount, GeneratorEntry, SignatureStore
 from tests.fingerprint_db.signatures import SPEC, World
 
 OURS = {*Base.metadata.tables, VERSION_TABLE}
@@ -97,6 +97,22 @@ def test_registering_again_updates_the_facts_but_a_catalogue_entry_stays_one(sto
     store.register_generator("wan", name="Wan", family="wan-vae", origin="enrolled")
     [entry] = [entry for entry in store.generators() if entry.slug == "wan"]
     assert (entry.name, entry.family, entry.origin, entry.kind) == ("Wan", "wan-vae", "catalogue", "generator")
+
+
+def test_a_catalogue_comes_in_as_a_whole_and_again_with_its_newer_facts(store):
+    entries = [
+        GeneratorEntry("wan", "Wan", "generator", "wan-vae", "catalogue"),
+        GeneratorEntry("phone", "a phone", "camera", None, "catalogue"),
+        GeneratorEntry("new", "New", "processor", "new-vae", "catalogue"),
+    ]
+    families = {"wan-vae": "the Wan decoder", "new-vae": "a decoder"}
+    for _ in range(2):
+        store.register_catalogue(families, entries)
+        assert store.generators() == sorted(entries, key=lambda entry: entry.slug)
+    store.register_catalogue(families, [replace(entries[2], name="Newer")])
+    assert [entry.name for entry in store.generators()] == ["Newer", "a phone", "Wan"]
+    store.register_catalogue({}, [])
+    assert len(store.generators()) == 3
 
 
 def test_the_migrated_schema_is_the_schema_of_the_models_on_this_database_too(engine, store):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster import ClusterSettings, Done, Failure, LocalExecutor
+from cluster import ClusterSettings, Done, Failure, LocalExecutor, Sandbox
 from jobs.decode.plan import cut_ranges
-from jobs.decode.protocol import BurstRange
-from jobs.decode.source import Extents
+from jobs.decode.replies import REPLIES
 from jobs.home import Home
 from jobs.scan import (
     FileFingerprint,
@@ -31,10 +29,11 @@ from jobs.scan import (
     worker_factory,
 )
 from jobs.settings import Settings
-from jobs.split import FileRange, run_files
+from jobs.split import run_files
 from tests.footage import flip_bits, make_video
 from tests.jobs import state
 from tests.jobs.conftest import run_sweep
+from tests.jobs.dying_decoder import FATAL_BURST
 
 WHOLE = Settings(workers=1, split_bursts=0)
 SPLIT = Settings(workers=2, split_bursts=16, split_mb=0)
@@ -141,24 +140,11 @@ def test_damage_is_told_and_counted_as_in_one_piece(films: Any, whole: Any, tmp_
 
 
 class Sabotaged(VideoWorker):
-    """Loses its decoding child while it is at one of the ranges, as a file that crashes the decoder there does it."""
+    """Its decoding child crashes in the middle of one range, after some of its windows have come."""
 
-    def _range(self, path: str, bursts: BurstRange, parts: Extents = ()) -> FileRange | None:
-        if bursts.first != cut_ranges(BURSTS, SPLIT.split_bursts)[2].first:
-            return super()._range(path, bursts, parts)
-        over = threading.Event()
-
-        def strike() -> None:
-            while not over.wait(0.001):
-                self._sandbox.interrupt()
-
-        striking = threading.Thread(target=strike)
-        striking.start()
-        try:
-            return super()._range(path, bursts, parts)
-        finally:
-            over.set()
-            striking.join()
+    def __init__(self, settings: WorkerSettings) -> None:
+        super().__init__(settings)
+        self._sandbox = Sandbox("tests.jobs.dying_decoder:serve", settings.limits, replies=REPLIES)
 
 
 def sabotaged() -> VideoWorker:
@@ -166,17 +152,17 @@ def sabotaged() -> VideoWorker:
     return Sabotaged(settings)
 
 
-@pytest.mark.cluster
 def test_a_range_that_crashes_the_decoder_costs_only_itself_and_is_named(films: Any, whole: Any) -> None:
     path = films("film.mp4")
     outcome, _ = in_ranges(path, sabotaged)
     file, sound = outcome.result, whole(path)
     first, last = (cut_ranges(BURSTS, SPLIT.split_bursts)[number].first for number in (2, 3))
+    assert first == FATAL_BURST
     kept = [window for window in sound.windows if not first <= window.burst < last]
     assert [window.burst for window in file.windows] == [window.burst for window in kept]
     assert all(np.array_equal(one.decoder, two.decoder) for one, two in zip(file.windows, kept, strict=True))
     assert file.coverage == pytest.approx(len(kept) / len(sound.windows))
-    assert f"bursts {first} to {last - 1}: the child process was ended by SIGKILL" in file.shortfall
+    assert f"bursts {first} to {last - 1}: the child process was ended by SIGSEGV" in file.shortfall
     assert file.facts == sound.facts
 
 
