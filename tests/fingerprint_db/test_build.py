@@ -67,8 +67,8 @@ def test_every_rehearsal_score_comes_from_a_model_that_did_not_see_the_source(go
     monkeypatch.setattr(module, "fit_model", spy)
     records = sorted(good_world()[1], key=lambda record: record.key)
     clips = module._pool(records, CAMERA)
-    rehearse(clips, good.classes, 4)
     masks = fold_masks(clips, 4)
+    rehearse(clips, good.classes, masks)
     assert len(masks) == 4
     assert np.sum(masks, axis=0).tolist() == [1] * len(records)
     for mask, trained in zip(masks, seen, strict=True):
