@@ -164,7 +164,9 @@ class Matcher:
             return VerdictKind.FAMILY, f"Consistent with the {best.family} decoder family; which maker is open."
         doubt = doubt or f"{best.generator} is nearest, but not clearly enough to be named"
         if gates.made_p is not None and p <= gates.made_p and llr >= gates.made_llr:
-            return VerdictKind.SYNTHETIC, f"Traces of a decoder that camera footage lacks; {doubt}."
+            # A neural codec or upscaler leaves a decoder's trace on what a camera filmed.
+            hint = " (a processor of footage, so authentic content is possible)" if best.kind == "processor" else ""
+            return VerdictKind.SYNTHETIC, f"Traces of a decoder that camera footage lacks; {doubt}{hint}."
         return VerdictKind.NO_KNOWN_GENERATOR, f"Nothing known is established; {doubt}."
 
     def _llr(self, vectors: Mapping[str, Floats], quality: Quality, model: ScoringModel) -> float:

@@ -109,5 +109,7 @@ class SnapshotSignatureRow(Base):
 
     __tablename__ = "snapshot_signature"
 
-    snapshot_id: Mapped[str] = mapped_column(ForeignKey("snapshot.id"), primary_key=True)
-    signature_id: Mapped[int] = mapped_column(ForeignKey("signature.id"), primary_key=True, index=True)
+    snapshot_id: Mapped[str] = mapped_column(ForeignKey("snapshot.id", ondelete="CASCADE"), primary_key=True)
+    signature_id: Mapped[int] = mapped_column(
+        ForeignKey("signature.id", ondelete="CASCADE"), primary_key=True, index=True
+    )

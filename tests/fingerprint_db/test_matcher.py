@@ -67,6 +67,45 @@ def test_camera_footage_through_a_known_processor_is_called_that(matcher, world)
     assert "camera footage" in verdict.reason
 
 
+@pytest.mark.parametrize(
+    ("gate", "value", "reason"),
+    [
+        ("named_p", 0.0, "camera footage scores alike too often"),
+        ("typicality", 1.1, "it is unlike the enrolled clips of the nearest maker, svd"),
+        ("family_margin", 1e6, "others are too close behind"),
+    ],
+)
+def test_each_of_the_three_gates_withholds_the_name_alone(matcher, world, gate, value, reason):
+    windows = world.windows_of("svd", f"gate-{gate}")
+    assert judge(matcher, windows).verdict is VerdictKind.ATTRIBUTED
+    gates = replace(matcher._snapshot.gates, **{"made_p": 1.0, "made_llr": 0.0, gate: value})
+    verdict = judge(Matcher(replace(matcher._snapshot, gates=gates, _files={})), windows)
+    assert verdict.verdict is VerdictKind.SYNTHETIC
+    assert (verdict.family, verdict.generator) == (None, None)
+    assert reason in verdict.reason
+
+
+def test_the_generators_margin_withholds_only_the_generators_name(matcher, world):
+    windows = world.windows_of("svd", "gate-maker")
+    ranked = replace(matcher._snapshot.gates, generator_margin=float("inf"))
+    shut = replace(matcher._snapshot, gates=ranked, classes=relative_of_svd(matcher._snapshot.classes), _files={})
+    verdict = judge(Matcher(shut), windows)
+    assert (verdict.verdict, verdict.family, verdict.generator) == (VerdictKind.FAMILY, "svd-vae", None)
+
+
+def relative_of_svd(classes):
+    """The class table with mochi in svd's family, so that svd has a rival within it."""
+    return tuple(replace(entry, family="svd-vae") if entry.generator == "mochi" else entry for entry in classes)
+
+
+def test_traces_nearest_to_a_processor_that_cannot_be_named_leave_authentic_content_open(matcher, world):
+    windows = world.windows_of("upscaler", "gate-upscaler")
+    shut = replace(matcher._snapshot, gates=replace(matcher._snapshot.gates, family_margin=None), _files={})
+    verdict = judge(Matcher(shut), windows)
+    assert (verdict.verdict, verdict.generator) == (VerdictKind.SYNTHETIC, None)
+    assert "authentic content is possible" in verdict.reason
+
+
 def test_camera_footage_is_no_known_generator_and_its_likelihood_ratio_says_camera(matcher, world):
     verdicts = [judge(matcher, world.windows_of("camera", f"street-{i}")) for i in range(20)]
     assert {verdict.generator for verdict in verdicts} == {verdict.family for verdict in verdicts} == {None}

@@ -102,7 +102,7 @@ ENTRY = ClassEntry("wan", "generator", None, 20, 4, "named", tested=20, nearest_
         (
             {},
             "good",
-            "18 of 20 clips of sources unseen were nearest to it (chance 2%); against camera footage AUC 0.91",
+            "18 of 20 clips of sources unseen were nearest to it (chance 2%); against camera",
         ),
         ({"nearest_right": 9}, "fair", "9 of 20"),
         ({"nearest_right": 5}, "weak", "5 of 20"),

@@ -16,8 +16,12 @@ def upgrade() -> None:
         sa.Column("snapshot_id", sa.String(64), nullable=False),
         sa.Column("signature_id", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("snapshot_id", "signature_id", name="pk_snapshot_signature"),
-        sa.ForeignKeyConstraint(["snapshot_id"], ["snapshot.id"], name="fk_snapshot_signature_snapshot_id"),
-        sa.ForeignKeyConstraint(["signature_id"], ["signature.id"], name="fk_snapshot_signature_signature_id"),
+        sa.ForeignKeyConstraint(
+            ["snapshot_id"], ["snapshot.id"], name="fk_snapshot_signature_snapshot_id", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["signature_id"], ["signature.id"], name="fk_snapshot_signature_signature_id", ondelete="CASCADE"
+        ),
     )
     # A signature that is forgotten takes its memberships with it; without this that reads the whole table.
     op.create_index("ix_snapshot_signature_signature_id", "snapshot_signature", ["signature_id"])
