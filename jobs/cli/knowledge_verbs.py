@@ -173,11 +173,19 @@ def evaluate(
     cache: Annotated[
         Path | None, typer.Option("--cache", metavar="DIR", help="Keep re-encoded clips here; default: in the home.")
     ] = None,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Also judge copies through x264 and x265, CRF 18-33, scale 1-0.5.")
+    ] = False,
+    grid_chains: Annotated[
+        list[str] | None, typer.Option("--grid-chain", metavar="CHAIN", help="A chain of the grid, in place of these.")
+    ] = None,
     as_json: AsJson = False,
     markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Also write a page.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a page with plots.")] = None,
 ) -> None:
     """Accuracy of the whole path on labelled clips, split by source, with the nulls beside it."""
-    from jobs.evaluation import run_evaluation
+    from jobs.evaluate.page import to_html
+    from jobs.evaluation import DEFAULT_GRID, run_evaluation
 
     settings = settings_of(context, home=home, db=db, workers=workers)
     report = run_evaluation(
@@ -186,9 +194,12 @@ def evaluate(
         protocol=protocol,
         chain=chain,
         learn_from=learn_from or (),
+        grid=grid_chains or (DEFAULT_GRID if grid else ()),
         cache=cache,
         console=progress_console(),
     )
+    if html is not None:
+        html.write_text(to_html(report), encoding="utf-8")
     if markdown is not None:
         markdown.write_text(report.to_markdown(), encoding="utf-8")
     if as_json:
