@@ -244,3 +244,13 @@ def test_asking_needs_a_terminal(
     assert (said.code, "Publish?" in said.out, stored(opened())) == (0, True, (0, 0))
     assert "Publish?" not in run(*arguments, "--yes").out
     assert stored(opened()) == (3, 1)
+
+
+def test_a_snapshot_whose_signatures_were_withdrawn_can_still_be_built_again(run: Run, enrolled: Path) -> None:  # noqa: F811
+    shutil.copytree(enrolled, "home")
+    now, first = run("snapshots", "list", "--home", "home", "--json").objects
+    run("snapshots", "rollback", first["id"], "--home", "home")
+    (Path("home") / "snapshots" / now["id"] / "model.npz").write_bytes(b"damaged")
+    assert run("audit", "--home", "home", "--repair").code == 0
+    assert opened().load_snapshot(now["id"]).id == now["id"]
+    assert run("snapshots", "list", "--home", "home", "--json").objects[0]["id"] == first["id"]
