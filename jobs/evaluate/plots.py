@@ -15,6 +15,7 @@ from jobs.evaluate.grid import Cell
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 14, 28, 46
 INK, SOFT, FIRST, SECOND = "#1a1a1a", "#c9c9c9", "#0b5cad", "#b3541e"
+DASHED = "5 4"
 SMALLEST_FPR = 1e-3
 MOST_CLASSES = 24  # of a confusion matrix that can still be read
 
@@ -28,7 +29,7 @@ def roc_plot(curves: Curves) -> str:
     frame.axis_x("camera clips that raise an alarm", {place: f"{fpr:g}" for fpr, place in ticks.items()})
     frame.axis_y("generated clips found", {share: f"{share:g}" for share in (0, 0.25, 0.5, 0.75, 1.0)})
     chance = [(math.log10(fpr), fpr) for fpr in (10 ** (-3 + 3 * i / 40) for i in range(41))]
-    frame.line(chance, SOFT, dashed=True)
+    frame.line(chance, SOFT, dash=DASHED)
     frame.line([(math.log10(max(fpr, SMALLEST_FPR)), tpr) for fpr, tpr in curves.roc], FIRST)
     return frame.svg()
 
@@ -41,10 +42,10 @@ def risk_plot(curves: Curves) -> str:
     share = {value: f"{value:g}" for value in (0, 0.25, 0.5, 0.75, 1.0)}
     frame.axis_x("share of clips named", share)
     frame.axis_y("share of names that are wrong", share)
-    frame.line([(0.0, TARGET_RISK), (1.0, TARGET_RISK)], SOFT, dashed=True)
+    frame.line([(0.0, TARGET_RISK), (1.0, TARGET_RISK)], SOFT, dash=DASHED)
     frame.line(list(curves.risk_generator), FIRST)
-    frame.line(list(curves.risk_family), SECOND, dashed=True)
-    frame.legend([("generator", FIRST, False), ("family", SECOND, True)], down=45)
+    frame.line(list(curves.risk_family), SECOND, dash=DASHED)
+    frame.legend([("generator", FIRST, ""), ("family", SECOND, DASHED)], down=45)
     return frame.svg()
 
 
@@ -59,10 +60,10 @@ def llr_plot(curves: Curves) -> str:
     frame.axis_x("llr (natural log)", {tick: f"{tick:g}" for tick in _round_ticks(low, high)})
     frame.axis_y("clips with at least this llr", {share: f"{share:g}" for share in (0, 0.25, 0.5, 0.75, 1.0)})
     if low <= 0 <= high:
-        frame.line([(0.0, 0.0), (0.0, 1.0)], SOFT, dashed=True)
+        frame.line([(0.0, 0.0), (0.0, 1.0)], SOFT, dash=DASHED)
     frame.line(_at_least(curves.llr_generated, high + pad), FIRST)
-    frame.line(_at_least(curves.llr_camera, high + pad), SECOND, dashed=True)
-    frame.legend([("generated", FIRST, False), ("camera", SECOND, True)])
+    frame.line(_at_least(curves.llr_camera, high + pad), SECOND, dash=DASHED)
+    frame.legend([("generated", FIRST, ""), ("camera", SECOND, DASHED)])
     return frame.svg()
 
 
@@ -114,26 +115,33 @@ def grid_plot(cells: Sequence[Cell]) -> str:
         return ""
     crfs = sorted({crf for points in lines.values() for crf, _ in points})
     pad = 1.0 if len(crfs) == 1 else (crfs[-1] - crfs[0]) * 0.05
-    frame = _Frame("Codecs and scales", (crfs[0] - pad, crfs[-1] + pad), (0.4, 1.0))
-    frame.axis_x("CRF", {crf: f"{crf:g}" for crf in crfs})
+    frame = _Frame("Codecs and scales", (crfs[0] - pad, crfs[-1] + pad), (0.4, 1.0), beside=110)
+    frame.axis_x("CRF (not comparable between encoders)", {crf: f"{crf:g}" for crf in crfs})
     frame.axis_y("AUC, generated against camera", {auc: f"{auc:g}" for auc in (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)})
-    frame.line([(crfs[0] - pad, 0.5), (crfs[-1] + pad, 0.5)], SOFT, dashed=True)
+    frame.line([(crfs[0] - pad, 0.5), (crfs[-1] + pad, 0.5)], SOFT, dash=DASHED)
     learned = sorted({name.split()[0] for name in lines})
     names = []
     for number, name in enumerate(sorted(lines)):
         colour = (FIRST, SECOND, "#3a7d44", "#7a3e9d")[learned.index(name.split()[0]) % 4]
-        frame.line(sorted(lines[name]), colour, dashed=bool(number % 3), marks=True, weight=2 - 0.5 * (number % 3))
-        names.append((name, colour, bool(number % 3)))
+        dash = ("", "6 4", "2 3")[number % 3]
+        frame.line(sorted(lines[name]), colour, dash=dash, marks=True)
+        names.append((name, colour, dash))
     frame.legend(names)
     return frame.svg()
 
 
 class _Frame:
-    """A plot's axes and what is drawn between them; x and y are (lowest, highest) shown."""
+    """A plot's axes and what is drawn between them; x and y are (lowest, highest) shown.
 
-    def __init__(self, title: str, x: tuple[float, float], y: tuple[float, float]) -> None:
-        self._x, self._y = x, y
-        self._parts = [_open(title, WIDTH, HEIGHT), f'<text x="{LEFT}" y="17" font-weight="600">{escape(title)}</text>']
+    beside: room at the right for a legend; 0 puts it inside.
+    """
+
+    def __init__(self, title: str, x: tuple[float, float], y: tuple[float, float], *, beside: int = 0) -> None:
+        self._x, self._y, self._beside = x, y, beside
+        self._parts = [
+            _open(title, WIDTH + beside, HEIGHT),
+            f'<text x="{LEFT}" y="17" font-weight="600">{escape(title)}</text>',
+        ]
 
     def axis_x(self, label: str, ticks: Mapping[float, str]) -> None:
         bottom = HEIGHT - BOTTOM
@@ -163,26 +171,24 @@ class _Frame:
         points: Points | Sequence[tuple[float, float]],
         colour: str,
         *,
-        dashed: bool = False,
+        dash: str = "",
         marks: bool = False,
-        weight: float = 2.0,
     ) -> None:
         places = [self._place(x, y) for x, y in points]
         joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        dash = ' stroke-dasharray="5 4"' if dashed else ""
         self._parts.append(
-            f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="{weight:g}"{dash}/>'
+            f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="2"{_dashes(dash)}/>'
         )
         if marks:
             self._parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
 
-    def legend(self, names: Sequence[tuple[str, str, bool]], *, down: int = 0) -> None:
-        for number, (name, colour, dashed) in enumerate(names):
+    def legend(self, names: Sequence[tuple[str, str, str]], *, down: int = 0) -> None:
+        """names: (text, colour, dashes). down: pixels below the top."""
+        for number, (name, colour, dash) in enumerate(names):
             y = TOP + 12 + down + 15 * number
-            dash = ' stroke-dasharray="5 4"' if dashed else ""
-            x = WIDTH - RIGHT - 118
+            x = WIDTH if self._beside else WIDTH - RIGHT - 118
             self._parts.append(
-                f'<line x1="{x}" y1="{y}" x2="{x + 22}" y2="{y}" stroke="{colour}" stroke-width="2"{dash}/>'
+                f'<line x1="{x}" y1="{y}" x2="{x + 22}" y2="{y}" stroke="{colour}" stroke-width="2"{_dashes(dash)}/>'
                 f'<text x="{x + 28}" y="{y + 4}">{escape(name)}</text>'
             )
 
@@ -201,6 +207,10 @@ def _open(title: str, width: int, height: int) -> str:
         f'role="img" aria-label="{escape(title)}" font-family="system-ui, sans-serif" font-size="12" fill="{INK}">'
         f"<title>{escape(title)}</title>"
     )
+
+
+def _dashes(pattern: str) -> str:
+    return f' stroke-dasharray="{pattern}"' if pattern else ""
 
 
 def _at_least(values: Sequence[float], end: float) -> list[tuple[float, float]]:

@@ -47,6 +47,7 @@ ON_TERMINAL = (
     "Nulls, same folds",
     "Generators left out",
     "Side by side, from a few examples",
+    "Codecs and scales",
     "Generators",
 )
 _FEW_COLUMNS = ("page", "makers", "right", "macro", "chance", "times chance", "thumbnail null", "hf_energy null")
