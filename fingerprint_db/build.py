@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,19 @@ class Clips:
         return fit_model(self.vectors, self.makers, self.sources, self.made, retrieval=retrieval)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Built:
+    """A snapshot with what it was judged by: every clip scored by a model that had not seen its source.
+
+    llr: (N,) natural-log likelihood ratios of the rehearsal, nan where a clip has none.
+    """
+
+    snapshot: Snapshot
+    clips: Clips
+    rehearsal: Rehearsal
+    llr: Floats
+
+
 def build_snapshot(
     signatures: Sequence[SignatureRecord],
     *,
@@ -58,6 +72,20 @@ def build_snapshot(
     notes: str = "",
     inner_folds: int = 8,
 ) -> Snapshot:
+    """The snapshot of ``build``, without what it was judged by."""
+    built = build(signatures, spec_id=spec_id, families=families, kinds=kinds, notes=notes, inner_folds=inner_folds)
+    return built.snapshot
+
+
+def build(
+    signatures: Sequence[SignatureRecord],
+    *,
+    spec_id: str,
+    families: Mapping[str, str | None],
+    kinds: Mapping[str, str],
+    notes: str = "",
+    inner_folds: int = 8,
+) -> Built:
     """Learn everything a verdict needs; deterministic, and independent of the order of the signatures.
 
     families: decoder family of each generator, None or absent when unknown. kinds: generator | processor | camera,
@@ -69,16 +97,18 @@ def build_snapshot(
         raise SpecMismatchError(f"All signatures of a snapshot must be of fingerprint specification {spec_id}.")
     records = sorted({record.key: record for record in signatures}.values(), key=lambda record: record.key)
     remarks = [notes] if notes else []
-    if not records:
-        return _empty(spec_id, [*remarks, "No signature is enrolled."])
     clips = _pool(records, kinds)
+    if not records:
+        blank = Rehearsal(np.zeros((0, 1)), np.zeros((0, 0)), np.zeros(0, dtype=np.int64))
+        return Built(_empty(spec_id, [*remarks, "No signature is enrolled."]), clips, blank, np.zeros(0))
     classes = grade_classes(clips.makers, clips.sources, families, kinds)
     model = clips.fit(retrieval=True)
-    rehearsal = rehearse(clips, classes, inner_folds)
+    rehearsal = rehearse(clips, classes, fold_masks(clips, inner_folds))
     calibration, llr = _calibrate(clips, rehearsal, remarks)
     cohort = np.sort(llr[~clips.made & ~np.isnan(llr)])
     gates, measured = choose_gates(rehearsal, classes, llr, calibration.temperature, remarks)
     measured |= _detection_figures(clips, llr)
+    classes = _measured_classes(classes, rehearsal, llr, ~clips.made)
     indexes = {}
     for name in VIEWS:
         coordinates = model.retrieval(name, clips.vectors)
@@ -86,7 +116,7 @@ def build_snapshot(
         indexes[name].add(coordinates)
     numbers = {name: i for i, name in enumerate(model.classes)}
     hdr = any(record.quality.hdr and kinds.get(record.generator) == "camera" for record in records)
-    return Snapshot(
+    snapshot = Snapshot(
         spec_id=spec_id,
         notes=tuple(remarks),
         classes=classes,
@@ -100,15 +130,16 @@ def build_snapshot(
         hdr=hdr,
         measured=measured,
     )
+    return Built(snapshot, clips, rehearsal, llr)
 
 
-def rehearse(clips: Clips, classes: Sequence[ClassEntry], folds: int) -> Rehearsal:
-    """Score every clip by a model that saw neither its source nor any other source of its fold."""
+def rehearse(clips: Clips, classes: Sequence[ClassEntry], folds: Sequence[NDArray[np.bool_]]) -> Rehearsal:
+    """Score every clip of a fold by a model that saw none of the fold (see fold_masks); others stay unscored."""
     count, width = len(clips), len(classes)
     detection = np.full((count, 1), np.nan)
     cosines = np.full((count, width), -np.inf)
     columns = {entry.generator: i for i, entry in enumerate(classes)}
-    for held in fold_masks(clips, folds):
+    for held in folds:
         train, test = clips.take(~held), clips.take(held)
         if len(train) < 2:
             continue
@@ -150,11 +181,12 @@ def fold_masks(clips: Clips, folds: int) -> list[NDArray[np.bool_]]:
 
 
 def _pool(records: Sequence[SignatureRecord], kinds: Mapping[str, str]) -> Clips:
+    vectors = {name: [pool(getattr(record, name)) for record in records] for name in VIEWS}
     return Clips(
-        {name: np.stack([pool(getattr(record, name)) for record in records]) for name in VIEWS},
+        {name: np.stack(rows) if rows else np.zeros((0, 0)) for name, rows in vectors.items()},
         tuple(record.generator for record in records),
         tuple(record.source for record in records),
-        np.array([kinds.get(record.generator) != "camera" for record in records]),
+        np.array([kinds.get(record.generator) != "camera" for record in records], dtype=bool),
         tuple(quality_bucket(record.quality) for record in records),
     )
 
@@ -163,7 +195,7 @@ def _calibrate(clips: Clips, rehearsal: Rehearsal, remarks: list[str]) -> tuple[
     """Calibration from the rehearsal, and each clip's llr, nan where it has none."""
     llr = np.full(len(clips), np.nan)
     temperature = fit_temperature(*rehearsal.closed_set())
-    scored = ~np.isnan(rehearsal.detection).any(axis=1)
+    scored: NDArray[np.bool_] = np.isfinite(rehearsal.detection[:, 0])
     for side, name in ((clips.made, "made"), (~clips.made, "camera")):
         pages = {clips.sources[i] for i in np.flatnonzero(side)}
         if len(pages) == 1:
@@ -175,6 +207,7 @@ def _calibrate(clips: Clips, rehearsal: Rehearsal, remarks: list[str]) -> tuple[
     weights = source_weights(clips.makers, clips.sources)
     overall = fit_logistic(rehearsal.detection[scored], clips.made[scored], weights[scored])
     llr[scored] = overall.llr(rehearsal.detection[scored])
+    report = {"overall": _fitted_on(clips, scored, llr, "own")}
     buckets = {}
     for name in sorted(set(clips.buckets)):
         inside = scored & np.array([bucket == name for bucket in clips.buckets])
@@ -183,9 +216,48 @@ def _calibrate(clips: Clips, rehearsal: Rehearsal, remarks: list[str]) -> tuple[
         if enough and all(len({clips.sources[i] for i in np.flatnonzero(s)}) >= MIN_BUCKET_SOURCES for s in sides):
             buckets[name] = fit_logistic(rehearsal.detection[inside], clips.made[inside], weights[inside])
             llr[inside] = buckets[name].llr(rehearsal.detection[inside])
+        report[name] = _fitted_on(clips, inside, llr, "own" if name in buckets else "overall")
     if not buckets:
         remarks.append("No quality bucket has clips enough for its own calibration: one calibration serves all.")
-    return Calibration(overall, buckets, temperature), llr
+    return Calibration(overall, buckets, temperature, report), llr
+
+
+def _fitted_on(clips: Clips, inside: NDArray[np.bool_], llr: Floats, fit: str) -> dict[str, Any]:
+    """What a calibration had to go by, and what its likelihood ratios cost there."""
+    made, camera = np.flatnonzero(inside & clips.made), np.flatnonzero(inside & ~clips.made)
+    both = len(made) > 0 and len(camera) > 0
+    return {
+        "made": len(made),
+        "camera": len(camera),
+        "made_sources": len({clips.sources[i] for i in made}),
+        "camera_sources": len({clips.sources[i] for i in camera}),
+        "cllr": cllr(llr[inside], clips.made[inside]) if both else None,
+        "fit": fit,
+    }
+
+
+def _measured_classes(
+    classes: Sequence[ClassEntry], rehearsal: Rehearsal, llr: Floats, camera: NDArray[np.bool_]
+) -> tuple[ClassEntry, ...]:
+    """The class table with what the rehearsal found of each maker."""
+    cosines, scored = rehearsal.cosines, ~np.isnan(llr)
+    own = cosines[np.arange(len(rehearsal.truth)), rehearsal.truth]
+    tested = np.isfinite(own) & (np.isfinite(cosines).sum(axis=1) > 1)
+    right = tested & (cosines.argmax(axis=1) == rehearsal.truth)
+    found = []
+    for number, entry in enumerate(classes):
+        mine = rehearsal.truth == number
+        against = (mine | camera) & scored
+        comparable = entry.kind != "camera" and (mine & scored).any() and (camera & scored).any()
+        found.append(
+            replace(
+                entry,
+                tested=int((mine & tested).sum()),
+                nearest_right=int((mine & right).sum()),
+                auc=auc(llr[against], mine[against]) if comparable else None,
+            )
+        )
+    return tuple(found)
 
 
 def _detection_figures(clips: Clips, llr: Floats) -> dict[str, float]:

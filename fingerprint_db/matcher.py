@@ -13,7 +13,7 @@ from fingerprint_db.normalise import Floats, pool
 from fingerprint_db.scoring import VIEWS, ScoringModel
 from fingerprint_db.signature import quantise
 from fingerprint_db.snapshot import ClassEntry, Snapshot
-from fingerprint_db.thresholds import Ranking, may_name_group, quality_bucket, rank_groups, typicality
+from fingerprint_db.thresholds import Ranking, best_made, may_name_group, quality_bucket, rank_groups, typicality
 from fingerprint_db.verdict import Nearest, Segment, Verdict, VerdictKind
 from fingerprint_db.window import Quality, WindowFingerprint
 
@@ -37,6 +37,18 @@ class Reading:
     llr: float
     p_value: float | None
     margin: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leading:
+    """The best-fitting maker that is no camera, whether or not a verdict may name it.
+
+    margin: log posterior of its family (or of itself without one) above the next; below 0 camera footage fits better.
+    """
+
+    generator: str
+    family: str | None
+    margin: float
 
 
 class Matcher:
@@ -73,6 +85,18 @@ class Matcher:
             )
             return self._verdict(reading, (), nearest, windows)
         return self._verdict(reading, self._segments(windows, quality, reading, snapshot.model), nearest, windows)
+
+    def leading(self, windows: Sequence[WindowFingerprint]) -> Leading | None:
+        """What these windows would be named if something had to be named; None where nothing can be compared."""
+        snapshot = self._snapshot
+        if not windows or snapshot.model is None:
+            return None
+        cosines = snapshot.model.class_cosines(pool_windows(windows))[0]
+        found = best_made(cosines, snapshot.classes, snapshot.calibration.temperature)
+        if found is None:
+            return None
+        entry = snapshot.classes[found[0]]
+        return Leading(entry.generator, entry.family, found[1])
 
     def _verdict(
         self,
@@ -164,7 +188,9 @@ class Matcher:
             return VerdictKind.FAMILY, f"Consistent with the {best.family} decoder family; which maker is open."
         doubt = doubt or f"{best.generator} is nearest, but not clearly enough to be named"
         if gates.made_p is not None and p <= gates.made_p and llr >= gates.made_llr:
-            return VerdictKind.SYNTHETIC, f"Traces of a decoder that camera footage lacks; {doubt}."
+            # A neural codec or upscaler leaves a decoder's trace on what a camera filmed.
+            hint = " (a processor of footage, so authentic content is possible)" if best.kind == "processor" else ""
+            return VerdictKind.SYNTHETIC, f"Traces of a decoder that camera footage lacks; {doubt}{hint}."
         return VerdictKind.NO_KNOWN_GENERATOR, f"Nothing known is established; {doubt}."
 
     def _llr(self, vectors: Mapping[str, Floats], quality: Quality, model: ScoringModel) -> float:

@@ -66,7 +66,10 @@ class GeneratorRow(Base):
 
 
 class SignatureRow(Base):
-    """One enrolled clip. windows: npz of its vectors, see SignatureRecord."""
+    """One enrolled clip. windows: npz of its vectors, see SignatureRecord.
+
+    withdrawn_at: set while the signature is out of use, because an earlier snapshot was gone back to; never deleted.
+    """
 
     __tablename__ = "signature"
     __table_args__ = (
@@ -83,6 +86,7 @@ class SignatureRow(Base):
     origin: Mapped[str] = mapped_column(String(100))
     quality: Mapped[dict[str, Any]] = mapped_column(JSON)
     windows: Mapped[bytes] = mapped_column(LargeBinary)
+    withdrawn_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
 
 
 class SnapshotRow(Base):
@@ -98,3 +102,14 @@ class SnapshotRow(Base):
     published_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     notes: Mapped[str] = mapped_column(Text)
     counts: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class SnapshotSignatureRow(Base):
+    """Which signatures a snapshot was built from, so that going back to it goes back to exactly these."""
+
+    __tablename__ = "snapshot_signature"
+
+    snapshot_id: Mapped[str] = mapped_column(ForeignKey("snapshot.id", ondelete="CASCADE"), primary_key=True)
+    signature_id: Mapped[int] = mapped_column(
+        ForeignKey("signature.id", ondelete="CASCADE"), primary_key=True, index=True
+    )

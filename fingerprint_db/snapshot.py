@@ -29,6 +29,10 @@ class ClassEntry:
 
     kind: generator | processor | camera. grade: ``named`` (a verdict may name it), ``family`` (only its family may be
     named), ``witness`` (shown among the nearest, never named); ``why`` says what is missing for more.
+    tested: clips that were judged by a model that knew the maker from other sources only; nearest_right: of those, how
+    many were nearest to their own maker. auc: their likelihood ratio against that of camera clips, both out of source;
+    None without either. tested is
+    None in a snapshot from before this was kept. See fingerprint_db.grades for what these are worth.
     """
 
     generator: str
@@ -38,6 +42,9 @@ class ClassEntry:
     sources: int
     grade: str
     why: str = ""
+    tested: int | None = None
+    nearest_right: int = 0
+    auc: float | None = None
 
     @property
     def group(self) -> str:
@@ -67,11 +74,14 @@ class Calibration:
     """How scores become likelihood ratios. buckets: own fits of quality buckets with enough data; else ``overall``.
 
     temperature: factor on the class cosines. overall is None without camera clips (or without made ones).
+    report: for ``overall`` and every bucket that a clip fell into, what there was to fit on (made, camera,
+    made_sources, camera_sources), the Cllr reached on it, and whose fit serves it: ``own``, ``overall`` or ``none``.
     """
 
     overall: LogisticCalibration | None
     buckets: Mapping[str, LogisticCalibration]
     temperature: float
+    report: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,6 +164,7 @@ def _manifest(snapshot: Snapshot, files: Mapping[str, bytes]) -> bytes:
         "temperature": snapshot.calibration.temperature,
         "calibrated": overall is not None,
         "buckets": sorted(snapshot.calibration.buckets),
+        "calibration": {name: dict(facts) for name, facts in snapshot.calibration.report.items()},
         "fitted": snapshot.model is not None,
         "hdr": snapshot.hdr,
         "measured": dict(snapshot.measured),
@@ -211,6 +222,7 @@ def _restore(manifest: dict[str, Any], files: dict[str, bytes]) -> Snapshot:
                 overall=_fit(arrays["fit.overall"]) if manifest["calibrated"] else None,
                 buckets={name: _fit(arrays[f"fit.{name}"]) for name in manifest["buckets"]},
                 temperature=float(manifest["temperature"]),
+                report=manifest.get("calibration", {}),
             ),
             gates=Gates(**manifest["gates"]),
             cohort=arrays["cohort"],

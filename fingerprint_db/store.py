@@ -7,13 +7,20 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
-from sqlalchemy import Engine, Table, delete, distinct, func, select
+from sqlalchemy import Engine, Table, delete, distinct, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from fingerprint_db.errors import FingerprintDbError, UnknownGeneratorError
-from fingerprint_db.models import Base, DecoderFamilyRow, GeneratorRow, SignatureRow, SnapshotRow
+from fingerprint_db.models import (
+    Base,
+    DecoderFamilyRow,
+    GeneratorRow,
+    SignatureRow,
+    SnapshotRow,
+    SnapshotSignatureRow,
+)
 from fingerprint_db.signature import SignatureRecord, arrays_from_bytes
 from fingerprint_db.window import Quality
 
@@ -51,10 +58,23 @@ class SnapshotEntry:
     counts: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What going back to a snapshot did. withdrawn, reinstated: signatures put out of use, and back into use.
+
+    forgotten: signatures that the snapshot was built from and that were removed since, so they cannot come back.
+    """
+
+    withdrawn: int
+    reinstated: int
+    forgotten: int
+
+
 class SignatureStore:
     """Reads and writes the tables of fingerprint_db.models; the schema must be migrated (migrations.migrate).
 
     Every method is one transaction and every write an upsert by natural key, so repeating a call changes nothing.
+    Signatures that were withdrawn (see ``restore_snapshot``) are in no count and no list.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -100,6 +120,7 @@ class SignatureStore:
     def add_signature(self, record: SignatureRecord) -> bool:
         """Enroll a clip; False when the same clip stood under this generator and spec (it is brought up to date).
 
+        A clip whose signature was withdrawn is put back into use, and counts as new.
         Raises UnknownGeneratorError when the generator is not registered.
         """
         return self.add_signatures([record]) == 1
@@ -123,6 +144,7 @@ class SignatureStore:
                     "origin": record.origin,
                     "quality": record.quality.as_dict(),
                     "windows": record.windows_blob(),
+                    "withdrawn_at": None,
                 }
                 self._upsert(
                     session, SignatureRow, [values], key=("sha256", "generator", "spec_id"), keep=("enrolled_at",)
@@ -133,7 +155,7 @@ class SignatureStore:
         """All signatures of a spec, ordered by (generator, sha256), so that building is reproducible."""
         query = (
             select(SignatureRow)
-            .where(SignatureRow.spec_id == spec_id)
+            .where(SignatureRow.spec_id == spec_id, SignatureRow.withdrawn_at.is_(None))
             .order_by(SignatureRow.generator, SignatureRow.sha256)
         )
         with Session(self._engine) as session:
@@ -143,7 +165,7 @@ class SignatureStore:
         """Clips and sources of every generator that has signatures of this spec."""
         query = (
             select(SignatureRow.generator, func.count(), func.count(distinct(SignatureRow.source)))
-            .where(SignatureRow.spec_id == spec_id)
+            .where(SignatureRow.spec_id == spec_id, SignatureRow.withdrawn_at.is_(None))
             .group_by(SignatureRow.generator)
             .order_by(SignatureRow.generator)
         )
@@ -152,48 +174,92 @@ class SignatureStore:
 
     def remove(self, *, generator: str, sha256: str | None = None, spec_id: str | None = None) -> int:
         """Forget a generator's signatures (all, or those of one clip or one spec); how many were removed."""
-        query = delete(SignatureRow).where(SignatureRow.generator == generator)
+        chosen = [SignatureRow.generator == generator]
         if sha256 is not None:
-            query = query.where(SignatureRow.sha256 == sha256)
+            chosen.append(SignatureRow.sha256 == sha256)
         if spec_id is not None:
-            query = query.where(SignatureRow.spec_id == spec_id)
+            chosen.append(SignatureRow.spec_id == spec_id)
         with Session(self._engine) as session, session.begin():
-            before = self._total(session)
-            session.execute(query)
-            return before - self._total(session)
+            removed = session.scalar(select(func.count(SignatureRow.id)).where(*chosen)) or 0
+            gone = select(SignatureRow.id).where(*chosen).scalar_subquery()
+            session.execute(delete(SnapshotSignatureRow).where(SnapshotSignatureRow.signature_id.in_(gone)))
+            session.execute(delete(SignatureRow).where(*chosen))
+            return removed
 
     def publish_snapshot(
-        self, snapshot_id: str, *, spec_id: str, counts: Mapping[str, Any], notes: str = "", first_only: bool = False
+        self,
+        snapshot_id: str,
+        *,
+        spec_id: str,
+        counts: Mapping[str, Any],
+        notes: str = "",
+        built_from: Iterable[SignatureRecord] = (),
+        first_only: bool = False,
     ) -> bool:
         """Make a snapshot the current one of its spec; its files must already lie where readers look for them.
 
-        Publishing an older snapshot again makes it current again: that is how one goes back.
+        built_from: the signatures it was built from, remembered for ``restore_snapshot``.
         first_only: leave things as they are, and return False, when the spec has a published snapshot already.
         """
-        now = datetime.now(UTC)
         standing = select(SnapshotRow.id).where(SnapshotRow.spec_id == spec_id, SnapshotRow.published).limit(1)
         with Session(self._engine) as session, session.begin():
             if first_only and session.scalar(standing) is not None:
                 return False
-            latest = session.scalar(
-                select(func.max(SnapshotRow.published_at)).where(
-                    SnapshotRow.spec_id == spec_id, SnapshotRow.id != snapshot_id
+            self._make_current(session, snapshot_id, spec_id=spec_id, counts=counts, notes=notes)
+            known = self._members(session, snapshot_id)
+            ids = _ids_by_key(session, spec_id)
+            keys = {(record.sha256, record.generator) for record in built_from}
+            fresh = sorted({ids[key] for key in keys if key in ids} - known)
+            if fresh:
+                session.execute(
+                    insert(SnapshotSignatureRow), [{"snapshot_id": snapshot_id, "signature_id": one} for one in fresh]
                 )
-            )
-            # Published last means current, even when an earlier publication had a clock that was ahead.
-            if latest is not None and latest >= now:
-                now = latest + timedelta(microseconds=1)
-            values = {
-                "id": snapshot_id,
-                "spec_id": spec_id,
-                "created_at": now,
-                "published": True,
-                "published_at": now,
-                "notes": notes,
-                "counts": dict(counts),
-            }
-            self._upsert(session, SnapshotRow, [values], key=("id",), keep=("created_at",))
             return True
+
+    def restore_snapshot(self, snapshot_id: str) -> Restored:
+        """Go back to a published snapshot: it is current again, with exactly the signatures that it was built from.
+
+        Signatures of its spec that it was not built from are withdrawn, not deleted; what it was built from and an
+        earlier call withdrew is reinstated. Raises FingerprintDbError when it was never published here.
+        """
+        now = datetime.now(UTC)
+        with Session(self._engine) as session, session.begin():
+            row = session.get(SnapshotRow, snapshot_id)
+            if row is None or not row.published:
+                raise FingerprintDbError(f"No snapshot {snapshot_id} was ever published here.")
+            members = self._members(session, snapshot_id)
+            expected = sum(int(count.get("clips", 0)) for count in row.counts.values() if isinstance(count, dict))
+            if not members and expected:
+                # Published before memberships were recorded; then nothing was ever withdrawn, so time tells.
+                then = SignatureRow.spec_id == row.spec_id, SignatureRow.enrolled_at <= row.created_at
+                members = set(session.scalars(select(SignatureRow.id).where(*then)))
+            query = select(SignatureRow.id, SignatureRow.withdrawn_at).where(SignatureRow.spec_id == row.spec_id)
+            standing = {found.id: found.withdrawn_at for found in session.execute(query)}
+            out = [one for one, withdrawn in standing.items() if withdrawn is None and one not in members]
+            back = [one for one, withdrawn in standing.items() if withdrawn is not None and one in members]
+            for chosen, value in ((out, now), (back, None)):
+                for start in range(0, len(chosen), 500):
+                    session.execute(
+                        update(SignatureRow)
+                        .where(SignatureRow.id.in_(chosen[start : start + 500]))
+                        .values(withdrawn_at=value)
+                    )
+            self._make_current(session, snapshot_id, spec_id=row.spec_id, counts=row.counts, notes=row.notes)
+            return Restored(len(out), len(back), max(0, expected - len(members)))
+
+    def signatures_of(self, snapshot_id: str) -> list[SignatureRecord]:
+        """The signatures that a snapshot was built from, withdrawn ones included, as far as they were not removed.
+
+        Empty for a snapshot of no signature of this database, and for one published before this was recorded.
+        """
+        query = (
+            select(SignatureRow)
+            .join(SnapshotSignatureRow, SnapshotSignatureRow.signature_id == SignatureRow.id)
+            .where(SnapshotSignatureRow.snapshot_id == snapshot_id)
+            .order_by(SignatureRow.generator, SignatureRow.sha256)
+        )
+        with Session(self._engine) as session:
+            return [_record(row) for row in session.scalars(query)]
 
     def current_snapshot(self, spec_id: str) -> SnapshotEntry | None:
         """The snapshot of this spec that was published last, or None."""
@@ -213,6 +279,34 @@ class SignatureStore:
         with Session(self._engine) as session:
             return [_entry(row) for row in session.scalars(query)]
 
+    def _make_current(
+        self, session: Session, snapshot_id: str, *, spec_id: str, counts: Mapping[str, Any], notes: str
+    ) -> None:
+        now = datetime.now(UTC)
+        latest = session.scalar(
+            select(func.max(SnapshotRow.published_at)).where(
+                SnapshotRow.spec_id == spec_id, SnapshotRow.id != snapshot_id
+            )
+        )
+        # Published last means current, even when an earlier publication had a clock that was ahead.
+        if latest is not None and latest >= now:
+            now = latest + timedelta(microseconds=1)
+        values = {
+            "id": snapshot_id,
+            "spec_id": spec_id,
+            "created_at": now,
+            "published": True,
+            "published_at": now,
+            "notes": notes,
+            "counts": dict(counts),
+        }
+        self._upsert(session, SnapshotRow, [values], key=("id",), keep=("created_at",))
+
+    @staticmethod
+    def _members(session: Session, snapshot_id: str) -> set[int]:
+        query = select(SnapshotSignatureRow.signature_id).where(SnapshotSignatureRow.snapshot_id == snapshot_id)
+        return set(session.scalars(query))
+
     def _upsert(
         self,
         session: Session,
@@ -225,8 +319,8 @@ class SignatureStore:
         """Insert rows of the same columns, or where the key is there set everything but the key and what to keep."""
         if not rows:
             return
-        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
-        statement = insert(cast(Table, table.__table__))
+        dialect = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        statement = dialect(cast(Table, table.__table__))
         changes = {name: statement.excluded[name] for name in rows[0] if name not in (*key, *keep)}
         try:
             session.execute(
@@ -237,7 +331,13 @@ class SignatureStore:
 
     @staticmethod
     def _total(session: Session) -> int:
-        return session.scalar(select(func.count()).select_from(SignatureRow)) or 0
+        """Signatures in use."""
+        return session.scalar(select(func.count(SignatureRow.id)).where(SignatureRow.withdrawn_at.is_(None))) or 0
+
+
+def _ids_by_key(session: Session, spec_id: str) -> dict[tuple[str, str], int]:
+    query = select(SignatureRow.id, SignatureRow.sha256, SignatureRow.generator).where(SignatureRow.spec_id == spec_id)
+    return {(sha256, generator): one for one, sha256, generator in session.execute(query)}
 
 
 def _record(row: SignatureRow) -> SignatureRecord:

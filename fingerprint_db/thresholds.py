@@ -80,6 +80,25 @@ def rank_groups(cosines: Floats, classes: Sequence[ClassEntry], temperature: flo
     return Ranking(best, margin, inside[0], maker_margin)
 
 
+def best_made(cosines: Floats, classes: Sequence[ClassEntry], temperature: float) -> tuple[int, float] | None:
+    """The best class that is no camera, and the log posterior of its group above the next one's, camera included.
+
+    Negative where camera footage fits better; None where no such class is in the running, or no other one. This is
+    the order of answers behind a verdict, whether or not a gate lets a name pass.
+    """
+    scaled = temperature * cosines
+    totals: dict[str, float] = {}
+    for i, entry in enumerate(classes):
+        if np.isfinite(scaled[i]):
+            totals[entry.group] = float(np.logaddexp(totals.get(entry.group, -np.inf), scaled[i]))
+    made = [i for i, entry in enumerate(classes) if entry.kind != "camera" and np.isfinite(scaled[i])]
+    if not made or len(totals) < 2:
+        return None
+    group = max({classes[i].group for i in made}, key=lambda name: (totals[name], name))
+    best = max((i for i in made if classes[i].group == group), key=lambda i: (scaled[i], -i))
+    return best, totals[group] - max(total for name, total in totals.items() if name != group)
+
+
 def quality_bucket(quality: Quality) -> str:
     """The bucket of resolution and compression in which a clip is calibrated."""
     side = "small" if min(quality.width, quality.height) < 480 else "large"

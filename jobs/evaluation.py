@@ -16,14 +16,18 @@ from jobs.errors import BadUsageError
 from jobs.evaluate.cache import EvaluationCache
 from jobs.evaluate.chain import EvaluationChain, parse_chain
 from jobs.evaluate.gather import gather
+from jobs.evaluate.grid import grid_chains
+from jobs.evaluate.judging import Known
 from jobs.evaluate.manifest import ManifestError, load_manifest, resolve_by_catalogue
 from jobs.evaluate.report import EvaluationReport
-from jobs.evaluate.run import EvaluationOptions, Known, Protocol, evaluate
+from jobs.evaluate.run import EvaluationOptions, Protocol, evaluate
 from jobs.home import Home
 from jobs.progress import Meter
 from jobs.scan import current_spec
 from jobs.settings import Settings
 from jobs.snapshots import starter_snapshot
+
+DEFAULT_GRID = grid_chains()
 
 
 def run_evaluation(
@@ -33,13 +37,15 @@ def run_evaluation(
     protocol: str,
     chain: str,
     learn_from: Sequence[str] = (),
+    grid: Sequence[str] = (),
     cache: Path | None,
     console: Console,
 ) -> EvaluationReport:
     """Bring the clips through the chain, fingerprint them, judge them by the protocol, measure.
 
-    learn_from: chains whose copies the folds also learn from. cache: None keeps the work inside a local home that
-    exists, else in a folder that is removed afterwards.
+    learn_from: chains whose copies the folds also learn from. grid: chains whose copies are judged besides, by what
+    was learned without them. cache: None keeps the work inside a local home that exists, else in a folder that is
+    removed afterwards.
     Raises BadUsageError with one sentence for a manifest, protocol or chain that cannot be used.
     """
     wanted = protocol.replace("-", "_")
@@ -53,8 +59,10 @@ def run_evaluation(
         with tempfile.TemporaryDirectory(prefix="makersmark-evaluate-") as passing:
             kept = cache or (_inside_home(settings) or Path(passing))
             others = [parse_chain(name) for name in learn_from]
-            with Meter(console, "evaluate", 2 * len(labelled.clips) * (1 + len(others))) as meter:
-                gathered, *also = [
+            cells = {name: parse_chain(name) for name in dict.fromkeys(grid)}
+            chains = [codec, *others, *cells.values()]
+            with Meter(console, "evaluate", 2 * len(labelled.clips) * len(chains)) as meter:
+                gathered, *more = [
                     gather(
                         labelled,
                         settings,
@@ -62,15 +70,21 @@ def run_evaluation(
                         cache=EvaluationCache(kept),
                         progress=lambda step: meter.advance(note=step),
                     )
-                    for one in (codec, *others)
+                    for one in chains
                 ]
+            also, through = more[: len(others)], more[len(others) :]
             return evaluate(
                 labelled,
                 gathered,
                 spec_id=spec.id,
                 known=_known(settings, spec),
                 also=[each.evidence for each in also],
-                options=EvaluationOptions(protocol=cast(Protocol, wanted), chain=_described(codec, others)),
+                grid={name: each.evidence for name, each in zip(cells, through, strict=True)},
+                options=EvaluationOptions(
+                    protocol=cast(Protocol, wanted),
+                    chain=_described(codec, others),
+                    learned=tuple(name for name, one in cells.items() if one in (codec, *others)),
+                ),
                 progress=lambda step: console.print(f"judging: {step}", style="dim", highlight=False),
             )
     except (ManifestError, ValueError) as error:

@@ -235,7 +235,8 @@ def _rebuild_snapshot(home: Home, identity: str) -> tuple[str, bool]:
         return "taken again from the starter pack; the equal id proves it equal", True
     known = home_known(home)
     everything = home.store.signatures(entry.spec_id)
-    for records in (everything, _enrolled_by_then(home, entry, everything)):
+    recorded = home.store.signatures_of(identity)
+    for records in ([recorded] if recorded else []) + [everything, _enrolled_by_then(home, entry, everything)]:
         snapshot = build_snapshot(
             records, spec_id=entry.spec_id, families=known.families, kinds=known.kinds, notes=entry.notes
         )

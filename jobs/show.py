@@ -18,8 +18,7 @@ from jobs.record import describe_verdict
 if TYPE_CHECKING:  # the verbs import torch and faiss, which help and look-ups need not wait for
     from fingerprint_db.catalogue import GeneratorRow
     from jobs.bench import Measurement
-    from jobs.enroll import EnrollSummary
-    from jobs.generators import EnrolledOnly
+    from jobs.generators import EnrolledOnly, Listing
     from jobs.quarantine import SetAside
     from jobs.rematch import RematchSummary
     from jobs.sweep import SweepSummary
@@ -101,18 +100,6 @@ def file_verdict(console: Console, record: Mapping[str, Any], *, heading: bool =
         console.print(f"  declared, easily forged: {escape(said[:200])}", style="dim", highlight=False, soft_wrap=True)
 
 
-def enroll_summary(console: Console, summary: EnrollSummary) -> None:
-    for slug in sorted(summary.enrolled | summary.repeated):
-        again = f", {summary.repeated[slug]} known before" if summary.repeated[slug] else ""
-        console.print(f"{slug}: {summary.enrolled[slug]} signatures added{again}", highlight=False)
-    for warning in summary.warnings:
-        console.print(f"note: {warning}", style="yellow", highlight=False)
-    if summary.snapshot is None:
-        console.print("no clip was usable, so nothing was published", style="red")
-    else:
-        console.print(f"snapshot {summary.snapshot.id[:16]} is published", highlight=False)
-
-
 def rematch_summary(console: Console, summary: RematchSummary) -> None:
     table = _two_columns("Rematch")
     table.add_row("judged now, without decoding", str(summary.judged))
@@ -141,42 +128,42 @@ def lookup(console: Console, found: Mapping[str, Any]) -> None:
         file_verdict(console, record, heading=False)
 
 
-def generator_table(
-    console: Console, listed: tuple[Sequence[GeneratorRow], Sequence[EnrolledOnly]], *, as_json: bool
-) -> None:
-    rows, own = listed
+def generator_table(console: Console, listing: Listing, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"catalogue": [asdict(row) for row in rows], "enrolled": [asdict(row) for row in own]}))
+        print(json.dumps(listing.as_dict()))
         return
     table = Table(title="Generators and processors", title_justify="left", title_style="bold", box=None)
-    wide = console.width >= 120
+    names, more = console.width >= 130, console.width >= 100
+    columns = (
+        "slug",
+        *(("name", "maker") if names else ()),
+        "decoder family",
+        *(("paradigm", "stride") if more else ()),
+    )
+    for column in columns:
+        table.add_column(column, no_wrap=not names)
+    for column in ("clips", "sources", "grade", "rank-1", "AUC"):
+        table.add_column(column, justify="left" if column == "grade" else "right", no_wrap=True)
 
-    def paradigm(text: str) -> tuple[str, ...]:
-        return (text,) if console.width >= 100 else ()
+    def add(row: GeneratorRow | EnrolledOnly, maker: str, paradigm: str, stride: str) -> None:
+        standing = listing.standing.get(row.slug)
+        grade, rank1, auc = ("", None, None) if standing is None else (standing.grade, standing.rank1, standing.auc)
+        facts = (*((row.name, maker) if names else ()), row.family or "", *((paradigm, stride) if more else ()))
+        shown = ("" if value is None else f"{value:.2f}" for value in (rank1, auc))
+        table.add_row(row.slug, *facts, str(row.clips), str(row.sources), grade, *shown)
 
-    for column in ("slug", *(("name", "maker") if wide else ()), "decoder family", *paradigm("paradigm"), "stride"):
-        table.add_column(column, no_wrap=not wide)
-    table.add_column("clips", justify="right")
-    table.add_column("sources", justify="right")
-    for row in rows:
-        names = (row.name, row.maker) if wide else ()
-        table.add_row(
-            row.slug,
-            *names,
-            row.family or "",
-            *paradigm(row.paradigm or ""),
-            row.stride or "",
-            str(row.clips),
-            str(row.sources),
-        )
-    for entry in own:
-        names = (entry.name, "") if wide else ()
-        table.add_row(
-            entry.slug, *names, entry.family or "", *paradigm(entry.kind), "", str(entry.clips), str(entry.sources)
-        )
+    for known in listing.rows:
+        add(known, known.maker, known.paradigm or "", known.stride or "")
+    for entry in listing.own:
+        add(entry, "", entry.kind, "")
     console.print(table)
     console.print(
-        "clips and sources: enrolled signatures in this home, and how many places they came from", style="dim"
+        "clips and sources: enrolled signatures, and how many places they came from. rank-1: share of its clips "
+        "nearest to it when their source was unseen; AUC: their likelihood ratio against camera footage, likewise. "
+        "grade: good, fair, weak by rank-1, untested where too few clips could be tried. `makersmark generators NAME` "
+        "says why",
+        style="dim",
+        highlight=False,
     )
 
 

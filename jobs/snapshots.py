@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fingerprint_db.build import build_snapshot
@@ -100,19 +101,43 @@ def home_known(home: Home) -> Known:
 
 
 def publish(home: Home, spec: FingerprintSpec, *, notes: str, first_only: bool = False) -> Snapshot:
-    """Build from every signature of the home, write the files, then publish in one transaction.
+    """Build from every signature in use in the home, write the files, then publish in one transaction.
 
     first_only: do not publish when another job has done so since the caller looked.
     """
-    snapshot = build(home.store.signatures(spec.id), spec, home_known(home), notes=notes)
-    return put(home, snapshot, spec, notes=notes, first_only=first_only)
+    records = home.store.signatures(spec.id)
+    snapshot = build(records, spec, home_known(home), notes=notes)
+    return put(home, snapshot, spec, notes=notes, built_from=records, first_only=first_only)
 
 
-def put(home: Home, snapshot: Snapshot, spec: FingerprintSpec, *, notes: str, first_only: bool = False) -> Snapshot:
-    """Write a snapshot's files, then make it the home's current one."""
+def put(
+    home: Home,
+    snapshot: Snapshot,
+    spec: FingerprintSpec,
+    *,
+    notes: str,
+    built_from: Sequence[SignatureRecord] = (),
+    first_only: bool = False,
+) -> Snapshot:
+    """Write a snapshot's files, then make it the home's current one; built_from: the home's signatures in it."""
     home.save_snapshot(snapshot)
-    counts = {slug: {"clips": c.clips, "sources": c.sources} for slug, c in home.store.counts(spec.id).items()}
-    if not home.store.publish_snapshot(snapshot.id, spec_id=spec.id, counts=counts, notes=notes, first_only=first_only):
+    counts = class_counts(built_from)
+    if not home.store.publish_snapshot(
+        snapshot.id,
+        spec_id=spec.id,
+        counts=counts,
+        notes=notes,
+        built_from=built_from,
+        first_only=first_only,
+    ):
         return snapshot
     home.ledger.audit("publish", snapshot.id, spec=spec.id, notes=notes, counts=counts)
     return snapshot
+
+
+def class_counts(records: Sequence[SignatureRecord]) -> dict[str, dict[str, int]]:
+    """Clips and sources of each maker, as SQL keeps them beside a snapshot."""
+    sources: dict[str, list[str]] = {}
+    for record in records:
+        sources.setdefault(record.generator, []).append(record.source)
+    return {slug: {"clips": len(found), "sources": len(set(found))} for slug, found in sorted(sources.items())}

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from jobs import show
-from jobs.cli.options import AsJson, Db, Home, Workers, name_failures, open_home, progress_console, settings_of
+from jobs import show, show_enrollment
+from jobs.cli.options import (
+    BAD_USAGE,
+    SOME_UNREADABLE,
+    AsJson,
+    Db,
+    Home,
+    Workers,
+    name_failures,
+    open_home,
+    progress_console,
+    settings_of,
+)
 from jobs.errors import BadUsageError
 
 app = typer.Typer()
@@ -36,6 +49,13 @@ def enroll(
     kind: Annotated[
         str, typer.Option("--kind", metavar="generator|processor|camera", help="What it is, when new.")
     ] = "generator",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell how the signatures would stand apart; store and publish nothing.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Publish without asking; without a terminal nothing ever asks.")
+    ] = False,
+    as_json: AsJson = False,
     manifest: Annotated[
         Path | None,
         typer.Option("--manifest", metavar="CSV", help="Enroll every row: path, label, generator, source."),
@@ -49,28 +69,43 @@ def enroll(
 ) -> None:
     """Add signatures from clips whose maker is known, and publish the snapshot that knows them.
 
+    Says first how they stand apart from what is known. Fewer than three usable clips in all are refused.
+
     `makersmark enroll hunyuanvideo clips/*.mp4` · `makersmark enroll camera footage/*.mp4` ·
     `makersmark enroll --manifest labelled.csv`
     """
     from jobs.enroll import clips_of_files, clips_of_manifest
-    from jobs.enroll import enroll as run
+    from jobs.enrollment import carry_out, propose
     from jobs.home import Home as OpenHome
 
     if (manifest is None) == (generator is None or not files):
         raise BadUsageError("give a generator and its files, or --manifest, and not both")
-    opened = OpenHome(settings_of(context, home=home, db=db, workers=workers))
+    settings = settings_of(context, home=home, db=db, workers=workers)
     with tempfile.TemporaryDirectory(prefix="makersmark-enroll-") as passing:
         if manifest is not None:
-            clips, failed = clips_of_manifest(opened, manifest, chain=chain, cache=cache or Path(passing))
+            wanted = clips_of_manifest(settings, manifest, chain=chain, cache=cache or Path(passing))
         else:
-            clips, failed = (
-                clips_of_files(opened, generator or "", files or [], source=source, family=family, kind=kind),
-                {},
-            )
-        summary = run(opened, clips, console=progress_console())
-    summary.unusable |= failed
-    show.enroll_summary(Console(), summary)
-    name_failures(summary.unusable)
+            wanted = clips_of_files(generator or "", files or [], source=source, family=family, kind=kind)
+        if dry_run and not OpenHome.exists(settings):
+            settings = replace(settings, home=str(Path(passing) / "home"))  # a look leaves no home behind
+        opened = OpenHome(settings)
+        proposed = propose(opened, wanted, console=progress_console())
+        if not as_json:
+            show_enrollment.proposal(Console(), proposed)
+        asks = sys.stdin.isatty() and not (yes or dry_run or as_json)
+        agreed = not dry_run and (not asks or proposed.built is None or typer.confirm("Publish?", default=True))
+        snapshot = carry_out(opened, proposed) if agreed else None
+        opened.close()
+    if as_json:
+        done = {"published": snapshot is not None, "snapshot": snapshot.id if snapshot else None}
+        print(json.dumps(done | proposed.as_dict()))
+    else:
+        show_enrollment.outcome(Console(), proposed, snapshot, dry_run=dry_run)
+    for sentence in proposed.refused.values():
+        print(f"makersmark: {sentence}", file=sys.stderr)
+    name_failures(dict(proposed.unusable))
+    if proposed.refused:
+        raise typer.Exit(SOME_UNREADABLE if proposed.built is not None else BAD_USAGE)
 
 
 @app.command()
@@ -106,12 +141,12 @@ def generators(
     db: Db = None,
     as_json: AsJson = False,
 ) -> None:
-    """The generators and processors of the catalogue, and how many signatures of each are enrolled."""
+    """The generators and processors of the catalogue, what is enrolled of each, and how well it is known."""
     from jobs.generators import describe_generator, list_generators
 
     settings = settings_of(context, home=home, db=db)
     if name is not None:
-        show.facts(Console(), describe_generator(name), as_json=as_json)
+        show.facts(Console(), describe_generator(name, settings), as_json=as_json)
     else:
         show.generator_table(Console(), list_generators(settings), as_json=as_json)
 
@@ -138,11 +173,19 @@ def evaluate(
     cache: Annotated[
         Path | None, typer.Option("--cache", metavar="DIR", help="Keep re-encoded clips here; default: in the home.")
     ] = None,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Also judge copies through x264 and x265, CRF 18-33, scale 1-0.5.")
+    ] = False,
+    grid_chains: Annotated[
+        list[str] | None, typer.Option("--grid-chain", metavar="CHAIN", help="A chain of the grid, in place of these.")
+    ] = None,
     as_json: AsJson = False,
     markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Also write a page.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a page with plots.")] = None,
 ) -> None:
     """Accuracy of the whole path on labelled clips, split by source, with the nulls beside it."""
-    from jobs.evaluation import run_evaluation
+    from jobs.evaluate.page import to_html
+    from jobs.evaluation import DEFAULT_GRID, run_evaluation
 
     settings = settings_of(context, home=home, db=db, workers=workers)
     report = run_evaluation(
@@ -151,9 +194,12 @@ def evaluate(
         protocol=protocol,
         chain=chain,
         learn_from=learn_from or (),
+        grid=grid_chains or (DEFAULT_GRID if grid else ()),
         cache=cache,
         console=progress_console(),
     )
+    if html is not None:
+        html.write_text(to_html(report), encoding="utf-8")
     if markdown is not None:
         markdown.write_text(report.to_markdown(), encoding="utf-8")
     if as_json:

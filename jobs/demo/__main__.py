@@ -61,7 +61,7 @@ def run(console: Console, folder: Path, *, seed: int, plan: DemoPlan) -> None:
     _say(console, 2, "Enroll what is known: camera footage first, then each decoder, from sources of their own.")
     for slug, files in truth.known_files().items():
         shown = f"{folder / 'known' / slug}/*/*"
-        _makersmark(console, home, ["enroll", slug, *map(str, files)], shown=["enroll", slug, shown])
+        _makersmark(console, home, ["enroll", "--yes", slug, *map(str, files)], shown=["enroll", slug, shown])
 
     _say(console, 3, "Sweep the archive. Bad files are named on stderr and set aside; they stop nothing.")
     _makersmark(console, home, ["sweep", str(archive)], allowed=(OK, SOME_UNREADABLE))

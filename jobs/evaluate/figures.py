@@ -5,6 +5,8 @@ Shares (0..1), over the clips that were judged:
 generator_named    generated clips whose verdict is ``attributed``
 generator_right    of those, the named generator is the true one (NaN when none was named)
 generator_top1     generated clips whose nearest signature of a generator is of the true one, named or not
+generator_ranked   generated clips whose best-fitting maker (by its mean) is the true one, named or not
+family_ranked      generated clips of a known decoder family whose best-fitting maker is of that family
 family_named       generated clips of a known decoder family whose verdict is ``attributed`` or ``family``
 family_right       of those, the named family is the true one; naming a maker without a known family is wrong
 camera_named       camera clips whose verdict is ``attributed`` or ``family``; must be 0
@@ -27,6 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fingerprint_db.matcher import Leading
 from fingerprint_db.verdict import Verdict, VerdictKind
 from jobs.evaluate import metrics
 from jobs.evaluate.manifest import Clip, Label
@@ -36,6 +39,8 @@ SHARES_OF = {
     "generator_named": "generated",
     "generator_top1": "generated",
     "generator_right": "named",
+    "generator_ranked": "generated",
+    "family_ranked": "family_known",
     "family_named": "family_known",
     "family_right": "family_said",
     "camera_named": "camera",
@@ -43,6 +48,7 @@ SHARES_OF = {
     "camera_processed": "camera",
     "generator_named_nameable": "nameable",
     "generator_top1_nameable": "nameable",
+    "generator_ranked_nameable": "nameable",
     "unknown_named": "unknown",
 }
 
@@ -52,7 +58,8 @@ class Judged:
     """One clip with its verdict, in the manifest's names.
 
     answer: the generator that the verdict names, nearest: that of the nearest signature of a generator; None without.
-    nameable: the judging system held a signature of the clip's generator.
+    nameable: the judging system held a signature of the clip's generator. leading: what would be named if something had
+    to be; None where nothing could be compared.
     """
 
     clip: Clip
@@ -60,14 +67,18 @@ class Judged:
     answer: str | None
     nearest: str | None
     nameable: bool
+    leading: Leading | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NullTable:
-    """A null's answers, one a judged clip: see jobs.evaluate.nulls.NullScores."""
+    """A null's answers, one a judged clip: see jobs.evaluate.nulls.NullScores. right, kin: whether the generator, the
+    family it names is the true one.
+    """
 
     scores: NDArray[np.float64]
     right: NDArray[np.bool_]
+    kin: NDArray[np.bool_]
 
 
 class FigureTable:
@@ -85,6 +96,8 @@ class FigureTable:
         said = _mask(said_family)
         right = _mask(j.answer is not None and j.answer == j.clip.generator for j in judged)
         top1 = _mask(j.nearest is not None and j.nearest == j.clip.generator for j in judged)
+        ranked = _mask(j.leading is not None and j.leading.generator == j.clip.generator for j in judged)
+        kin = _mask(j.leading is not None and j.leading.family == j.clip.family for j in judged)
         family = _mask(j.verdict.family is not None and j.verdict.family == j.clip.family for j in judged)
         nameable = _mask(j.nameable for j in judged) & self.generated
         self._base = {
@@ -100,6 +113,9 @@ class FigureTable:
             "generator_named": attributed,
             "generator_top1": top1,
             "generator_right": right,
+            "generator_ranked": ranked,
+            "generator_ranked_nameable": ranked,
+            "family_ranked": kin,
             "family_named": said,
             "family_right": family,
             "camera_named": said,
@@ -141,6 +157,8 @@ class FigureTable:
         for name, null in self.nulls.items():
             figures[f"null_{name}_auc"] = metrics.auc(_finite(null.scores[generated]), _finite(null.scores[camera]))
             figures[f"null_{name}_top1"] = float(null.right[generated].mean()) if generated.size else float("nan")
+            of_family = take[self._base["family_known"][take]]
+            figures[f"null_{name}_family"] = float(null.kin[of_family].mean()) if of_family.size else float("nan")
         figures |= self._excess(figures)
         return figures
 
@@ -170,9 +188,11 @@ class FigureTable:
         """How far the system passes the strongest null, in the same clips."""
         aucs = [figures[f"null_{name}_auc"] for name in self.nulls]
         tops = [figures[f"null_{name}_top1"] for name in self.nulls]
+        kins = [figures[f"null_{name}_family"] for name in self.nulls]
         return {
             "excess_auc": figures["auc"] - max(_finite(_array(aucs)), default=float("nan")),
             "excess_top1": figures["generator_top1"] - max(_finite(_array(tops)), default=float("nan")),
+            "excess_family": figures["family_ranked"] - max(_finite(_array(kins)), default=float("nan")),
         }
 
 

@@ -4,39 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from jobs.evaluate.curves import Curves
+from jobs.evaluate.fewshot import FewShot
 from jobs.evaluate.figures import GeneratorFigures, Interval, Judged
+from jobs.evaluate.grid import Cell
 from jobs.evaluate.manifest import LeftOut
 from jobs.evaluate.metrics import OperatingPoint
-
-# What is shown to people, in this order; to_json has everything.
-_SHOWN = {
-    "auc": "AUC, generated against camera",
-    "tpr_at_fpr_0.05": "TPR at 5 % FPR",
-    "tpr_at_fpr_0.01": "TPR at 1 % FPR",
-    "tpr_at_fpr_0.001": "TPR at 0.1 % FPR",
-    "cllr": "Cllr (bits; 1 knows nothing)",
-    "min_cllr": "Cllr after best recalibration",
-    "generator_named": "generated clips given a generator",
-    "generator_right": "  of those, rightly",
-    "generator_top1": "nearest signature of the right generator",
-    "generator_top1_nameable": "  of clips that could be named",
-    "family_named": "known-family clips given a family",
-    "family_right": "  of those, rightly",
-    "unknown_named": "clips of unknown generators given a name",
-    "camera_named": "camera clips given a maker (must be 0)",
-    "camera_synthetic": "camera clips called synthetic",
-    "camera_processed": "camera clips called processed",
-    "oscr": "open-set naming (OSCR area)",
-    "excess_auc": "AUC above the strongest null",
-    "excess_top1": "naming above the strongest null",
-}
+from jobs.evaluate.tables import ON_TERMINAL, sections
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +36,27 @@ class PageFigures:
     auc: float
 
 
+@dataclass(frozen=True, slots=True)
+class OpenSet:
+    """Every generator left out once with all that its pages published, so that nobody knows it.
+
+    auc, tpr_at_fpr: llr against camera footage. Counts are (clips that count, clips asked about): synthetic, of
+    generated clips; named, those given any generator, which must be wrong; family_named, family_right as in figures,
+    since a relative of the family may be known; camera_named, camera_synthetic of camera clips.
+    """
+
+    folds: int
+    auc: float
+    auc_ci95: Interval | None
+    tpr_at_fpr: Mapping[str, float]
+    synthetic: tuple[int, int]
+    named: tuple[int, int]
+    family_named: tuple[int, int]
+    family_right: tuple[int, int]
+    camera_named: tuple[int, int]
+    camera_synthetic: tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class EvaluationReport:
     """All that an evaluation found; what each figure means stands in jobs.evaluate.figures.
@@ -62,6 +64,7 @@ class EvaluationReport:
     protocol, why: how clips were kept apart from what judged them. clips, sources: by label. counts: behind each share
     (clips that count, clips asked about). ci95: bootstrap over sources, None where too few sources carry it.
     verdicts: {label: {verdict: clips}}; confusion: {truth: {answer: clips}}. left_out: every row in no figure, and why.
+    curves, few_shot (by page), open_set, grid (a cell a chain): see their own classes; empty where not measured.
     """
 
     protocol: str
@@ -86,6 +89,10 @@ class EvaluationReport:
     processed: tuple[Judged, ...]
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
+    curves: Curves = field(default_factory=Curves)
+    few_shot: Mapping[str, FewShot] = field(default_factory=dict)
+    open_set: OpenSet | None = None
+    grid: tuple[Cell, ...] = ()
 
     @property
     def n(self) -> int:
@@ -114,9 +121,11 @@ class EvaluationReport:
                 name: {
                     "auc": self.figures[f"null_{name}_auc"],
                     "generator_top1": self.figures[f"null_{name}_top1"],
+                    "family_ranked": self.figures[f"null_{name}_family"],
                     "ci95": {
                         "auc": self.ci95.get(f"null_{name}_auc"),
                         "generator_top1": self.ci95.get(f"null_{name}_top1"),
+                        "family_ranked": self.ci95.get(f"null_{name}_family"),
                     },
                 }
                 for name in self.null_names
@@ -139,6 +148,10 @@ class EvaluationReport:
             ],
             "left_out": [asdict(row) for row in self.left_out],
             "notes": list(self.notes),
+            "curves": asdict(self.curves),
+            "few_shot": {page: asdict(row) | {"over_chance": row.over_chance} for page, row in self.few_shot.items()},
+            "open_set": asdict(self.open_set) if self.open_set is not None else None,
+            "grid": [asdict(cell) for cell in self.grid],
         }
         cleaned: dict[str, Any] = _without_nan(record)
         return cleaned
@@ -146,18 +159,9 @@ class EvaluationReport:
     def to_markdown(self) -> str:
         """The whole report as one Markdown document."""
         parts = [f"# Evaluation\n\n{self.headline()}\n"]
-        parts.append(_markdown(("figure", "value", "95 %", "clips"), self._figure_rows()))
-        parts.append("\n## Nulls, same folds\n")
-        parts.append(_markdown(("null", "AUC", "generator top-1"), self._null_rows()))
-        parts.append("\n## Generators\n")
-        parts.append(_markdown(_GENERATOR_COLUMNS, self._generator_rows()))
-        if self.same_page:
-            parts.append("\n## Side by side on one page\n")
-            parts.append(_markdown(_PAGE_COLUMNS, self._page_rows()))
-        parts.append("\n## Verdicts\n")
-        kinds = list(next(iter(self.verdicts.values()), {}))
-        rows = [(label, *(str(counts[kind]) for kind in kinds)) for label, counts in self.verdicts.items()]
-        parts.append(_markdown(("label", *kinds), rows))
+        for number, section in enumerate(sections(self)):
+            parts += [f"\n## {section.title}\n"] if number else []
+            parts.append(_markdown(section.columns, section.rows))
         remarks = self.remarks()
         if remarks:
             parts.append("\n## Remarks\n")
@@ -170,9 +174,7 @@ class EvaluationReport:
     def to_terminal(self) -> RenderableType:
         """For rich.console.Console.print; nothing depends on colour."""
         parts: list[RenderableType] = [Text(self.headline())]
-        parts.append(_rich("Figures", ("figure", "value", "95 %", "clips"), self._figure_rows()))
-        parts.append(_rich("Nulls, same folds", ("null", "AUC", "generator top-1"), self._null_rows()))
-        parts.append(_rich("Generators", _GENERATOR_COLUMNS, self._generator_rows()))
+        parts.extend(_rich(each.title, each.columns, each.rows) for each in sections(self) if each.title in ON_TERMINAL)
         parts.extend(Text(remark) for remark in self.remarks())
         if self.left_out:
             kinds = sorted({row.kind for row in self.left_out})
@@ -207,68 +209,6 @@ class EvaluationReport:
                 f"{named} of {cameras} camera clips were given a maker; the true share may be {interval[1]:.1%}."
             )
         return [*found, *self.notes]
-
-    def _figure_rows(self) -> list[tuple[str, ...]]:
-        rows: list[tuple[str, ...]] = []
-        for name, title in _SHOWN.items():
-            hits, of = self.counts.get(name, (0, 0))
-            behind = f"{hits} of {of}" if name in self.counts else ""
-            rows.append((title, _number(self.figures[name]), _interval(self.ci95.get(name)), behind))
-        return rows
-
-    def _null_rows(self) -> list[tuple[str, ...]]:
-        rows: list[tuple[str, ...]] = []
-        for name in self.null_names:
-            cells = (f"null_{name}_auc", f"null_{name}_top1")
-            rows.append((name, *(f"{_number(self.figures[c])} {_interval(self.ci95.get(c))}".strip() for c in cells)))
-        top = (_number(self.figures["auc"]), _number(self.figures["generator_top1"]))
-        return [*rows, ("this system", *top)]
-
-    def _generator_rows(self) -> list[tuple[str, ...]]:
-        return [
-            (
-                name,
-                row.family or "",
-                *map(str, (row.n, row.sources, row.nameable, row.named, row.right, row.nearest_right, row.synthetic)),
-                _number(row.llr_median),
-                _number(row.auc),
-            )
-            for name, row in self.per_generator.items()
-        ]
-
-    def _page_rows(self) -> list[tuple[str, ...]]:
-        return [
-            (
-                page,
-                *map(str, (row.n, row.makers, row.camera, row.nameable, row.named, row.right, row.nearest_right)),
-                _number(row.auc),
-            )
-            for page, row in self.same_page.items()
-        ]
-
-
-_GENERATOR_COLUMNS = (
-    "generator",
-    "family",
-    "clips",
-    "sources",
-    "nameable",
-    "named",
-    "right",
-    "nearest right",
-    "synthetic",
-    "llr",
-    "AUC",
-)
-_PAGE_COLUMNS = ("page", "clips", "makers", "camera", "nameable", "named", "right", "nearest right", "AUC")
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
-
-
-def _interval(interval: Interval | None) -> str:
-    return "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
 def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

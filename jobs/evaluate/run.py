@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
-from fingerprint_db.build import build_snapshot
-from fingerprint_db.matcher import Matcher
-from fingerprint_db.signature import SignatureRecord
-from fingerprint_db.snapshot import Snapshot
-from fingerprint_db.verdict import Verdict
 from jobs.evaluate import metrics
+from jobs.evaluate.curves import curves_of
+from jobs.evaluate.fewshot import few_shot_pages
 from jobs.evaluate.figures import FigureTable, Judged, NullTable, per_generator, verdict_counts
 from jobs.evaluate.folds import Fold, leave_one_generator_out, leave_one_source_out, same_page_sets
 from jobs.evaluate.gather import Evidence, Gathered
+from jobs.evaluate.grid import Cell, measure_cell
+from jobs.evaluate.judging import Copies, Known, judge_by_snapshot, judge_fold, train
 from jobs.evaluate.manifest import Clip, Label, LeftOut, Manifest, Resolve, resolve_by_catalogue
-from jobs.evaluate.nulls import TREES, score_nulls
-from jobs.evaluate.report import EvaluationReport, PageFigures
-from jobs.record import judge_file
-from jobs.snapshots import CAMERA
+from jobs.evaluate.nulls import TREES, NullScores, score_nulls, score_sharpness
+from jobs.evaluate.report import EvaluationReport, OpenSet, PageFigures
 
 Protocol = Literal["auto", "snapshot", "leave_one_source_out", "leave_one_generator_out"]
 SystemName = Literal["leave_one_source_out", "leave_one_generator_out"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Known:
-    """A published snapshot and the signatures it was built from, which say what content it has seen."""
-
-    snapshot: Snapshot
-    records: Sequence[SignatureRecord]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +29,8 @@ class EvaluationOptions:
     """protocol: ``auto`` judges by the given snapshot when it has signatures and shares no content with the manifest,
     otherwise leaves sources out. max_folds: sources (or generators) are dealt to at most so many folds, None: no limit.
     replicates, seed: of the bootstrap; the seed also steers the nulls. chain: how the clips were prepared, for the
-    report. trees: of the metadata and thumbnail nulls.
+    report; learned: the spellings of all chains that the folds learn from. trees: of the nulls that are forests.
+    open_set: also leave every generator out once. shuffled: also run the null of shuffled labels.
     """
 
     protocol: Protocol = "auto"
@@ -48,7 +38,29 @@ class EvaluationOptions:
     replicates: int = 1000
     seed: int = 0
     chain: str = "none"
+    learned: tuple[str, ...] = ()
     trees: int = TREES
+    open_set: bool = True
+    shuffled: bool = True
+
+
+@dataclass(slots=True)
+class _Case:
+    """What every step of one evaluation needs. evidence, also, grid: by clip number, by name, by chain and name."""
+
+    clips: Sequence[Clip]
+    evidence: Sequence[Evidence]
+    also: Sequence[Copies]
+    grid: Mapping[str, Copies]
+    spec_id: str
+    resolve: Resolve
+    progress: Callable[[str], None]
+    cells: dict[str, dict[int, Judged]] = field(default_factory=dict)
+
+    def copies(self, chain: str) -> dict[int, Evidence]:
+        """Evidence of one chain by clip number, of the clips that went through it."""
+        found = self.grid[chain]
+        return {i: found[clip.name] for i, clip in enumerate(self.clips) if clip.name in found}
 
 
 def evaluate(
@@ -57,7 +69,8 @@ def evaluate(
     *,
     spec_id: str,
     known: Known | None = None,
-    also: Sequence[Mapping[str, Evidence]] = (),
+    also: Sequence[Copies] = (),
+    grid: Mapping[str, Copies] | None = None,
     options: EvaluationOptions | None = None,
     resolve: Resolve = resolve_by_catalogue,
     progress: Callable[[str], None] = lambda _step: None,
@@ -65,6 +78,7 @@ def evaluate(
     """Judge the gathered clips and measure the verdicts; deterministic for equal inputs and options.
 
     also: the same clips through other chains, by name; folds learn from them too and never judge them.
+    grid: the same clips through further chains, by chain; they are judged by the same folds and never learned from.
     known: what the ``snapshot`` protocol judges by; clips whose content it has seen are left out and listed.
     progress: called with a few words before each fold. Raises ValueError, one sentence, when the protocol asked for
     cannot be run (no snapshot, fewer than two sources, no clip left).
@@ -85,9 +99,11 @@ def evaluate(
         raise ValueError("no clip is left to judge: every one is unreadable or already enrolled")
     evidence = [gathered.evidence[clip.name] for clip in clips]
     notes: list[str] = []
+    case = _Case(clips, evidence, also, grid or {}, spec_id, resolve, progress)
+    shuffled: NullTable | None = None
     if protocol == "snapshot" and known is not None:
         folds = _null_folds(clips, options.max_folds, notes)
-        judged = _by_snapshot(clips, evidence, known, spec_id, resolve)
+        judged = _by_snapshot(case, known)
         sources = {record.source for record in known.records}
         shared = sum(clip.source in sources for clip in clips)
         if shared:
@@ -95,10 +111,19 @@ def evaluate(
     else:
         by_source = protocol == "leave_one_source_out"
         folds = (leave_one_source_out if by_source else leave_one_generator_out)(clips, options.max_folds)
-        judged = _by_folds(clips, evidence, also, folds, spec_id, resolve, progress)
+        judged = _by_folds(case, folds)
+        if options.shuffled:
+            shuffled = _shuffled(case, folds, options.seed)
+    open_set = None
+    if options.open_set and protocol == "leave_one_source_out":
+        open_set = _open_set(case, options, notes)
     progress("nulls")
     nulls = _nulls(clips, evidence, folds, options)
+    if shuffled is not None:
+        nulls["shuffled_labels"] = shuffled
     table = FigureTable(judged, nulls)
+    progress("pages")
+    few_shot = few_shot_pages(clips, evidence)
     progress("intervals")
     made = [j.verdict.llr for j in judged if j.clip.label is Label.GENERATED and j.verdict.llr is not None]
     filmed = [j.verdict.llr for j in judged if j.clip.label is Label.CAMERA and j.verdict.llr is not None]
@@ -133,6 +158,10 @@ def evaluate(
         processed=tuple(j for j in judged if j.clip.label is Label.PROCESSED),
         left_out=tuple(left_out),
         notes=tuple(notes),
+        curves=curves_of(judged),
+        few_shot=few_shot,
+        open_set=open_set,
+        grid=_cells(case, folds, options),
     )
 
 
@@ -155,87 +184,98 @@ def _choose(asked: Protocol, clips: Sequence[Clip], known: Known | None) -> tupl
     return "snapshot", "the snapshot has seen none of these clips"
 
 
-def _by_snapshot(
-    clips: Sequence[Clip], evidence: Sequence[Evidence], known: Known, spec_id: str, resolve: Resolve
-) -> list[Judged]:
-    matcher = Matcher(known.snapshot)
-    filming = {entry.generator for entry in known.snapshot.classes if entry.kind == "camera"}
-    makers = {_canonical(record.generator, resolve) for record in known.records}
-    return [
-        _judged(clip, judge_file(matcher, seen.file, spec_id), filming, clip.generator in makers, resolve)
-        for clip, seen in zip(clips, evidence, strict=True)
-    ]
-
-
-def _by_folds(
-    clips: Sequence[Clip],
-    evidence: Sequence[Evidence],
-    also: Sequence[Mapping[str, Evidence]],
-    folds: Sequence[Fold],
-    spec_id: str,
-    resolve: Resolve,
-    progress: Callable[[str], None],
-) -> list[Judged]:
-    """Each fold's clips, judged by a snapshot built from the fold's known side, in the order of ``clips``."""
-    families: dict[str, str | None] = {}
-    for clip in clips:
-        if clip.generator is not None:
-            # Versions of one generator may have different decoders; then its family cannot be said.
-            same = families.get(clip.generator, clip.family) == clip.family
-            families[clip.generator] = clip.family if same else None
-    kinds = {CAMERA: "camera"}
-    kinds |= {c.generator: "generator" for c in clips if c.generator and c.label is Label.GENERATED}
-    kinds |= {c.generator: "processor" for c in clips if c.generator and c.label is Label.PROCESSED}
-    copies = [
-        [seen, *(more[c.name] for more in also if c.name in more)] for c, seen in zip(clips, evidence, strict=True)
-    ]
-    records = [[_record(clip, copy, spec_id) for copy in each] for clip, each in zip(clips, copies, strict=True)]
-    judged: dict[int, Judged] = {}
-    for fold in folds:
-        progress(fold.name)
-        learned = [record for i in fold.known for record in records[i] if record is not None]
-        snapshot = build_snapshot(
-            learned, spec_id=spec_id, families=families | {CAMERA: None}, kinds=kinds, notes=f"evaluation, {fold.name}"
+def _by_snapshot(case: _Case, known: Known) -> list[Judged]:
+    for chain in case.grid:
+        copies = case.copies(chain)
+        through = judge_by_snapshot(
+            [case.clips[i] for i in copies], list(copies.values()), known, case.spec_id, case.resolve
         )
-        matcher = Matcher(snapshot)
-        makers = {record.generator for record in learned}
-        for i in fold.held_out:
-            verdict = judge_file(matcher, evidence[i].file, spec_id)
-            judged[i] = _judged(clips[i], verdict, {CAMERA}, clips[i].generator in makers, resolve)
-    return [judged[i] for i in range(len(clips))]
+        case.cells[chain] = dict(zip(copies, through, strict=True))
+    return judge_by_snapshot(case.clips, case.evidence, known, case.spec_id, case.resolve)
 
 
-def _record(clip: Clip, seen: Evidence, spec_id: str) -> SignatureRecord | None:
-    """The clip as a signature; None when it has no window, or nobody to be named (a processor without a name)."""
-    maker = CAMERA if clip.label is Label.CAMERA else clip.generator
-    if maker is None or not seen.file.windows:
+def _by_folds(case: _Case, folds: Sequence[Fold]) -> list[Judged]:
+    """Each fold's clips, judged by what was built from the fold's known side, in the order of the clips; every chain of
+    the grid is judged by the same systems on the way.
+    """
+    judged: dict[int, Judged] = {}
+    evidence = dict(enumerate(case.evidence))
+    chains = {chain: case.copies(chain) for chain in case.grid}
+    for trained in train(case.clips, case.evidence, case.also, folds, case.spec_id, progress=case.progress):
+        judged |= judge_fold(trained, case.clips, evidence, case.spec_id, case.resolve)
+        for chain, copies in chains.items():
+            through = judge_fold(trained, case.clips, copies, case.spec_id, case.resolve)
+            case.cells.setdefault(chain, {}).update(through)
+    return [judged[i] for i in range(len(case.clips))]
+
+
+def _shuffled(case: _Case, folds: Sequence[Fold], seed: int) -> NullTable:
+    """The system itself, taught who made what by lot: whatever it finds then was not learned from labels."""
+    evidence = dict(enumerate(case.evidence))
+    found: dict[int, Judged] = {}
+    for trained in train(case.clips, case.evidence, case.also, folds, case.spec_id, shuffle=seed):
+        case.progress(f"shuffled labels, {trained.fold.name}")
+        found |= judge_fold(trained, case.clips, evidence, case.spec_id, case.resolve)
+    judged = [found[i] for i in range(len(case.clips))]
+    return NullTable(
+        np.array([float("nan") if j.verdict.llr is None else j.verdict.llr for j in judged], dtype=np.float64),
+        np.array([j.nearest is not None and j.nearest == j.clip.generator for j in judged], dtype=bool),
+        np.array([j.leading is not None and j.leading.family == j.clip.family for j in judged], dtype=bool),
+    )
+
+
+def _open_set(case: _Case, options: EvaluationOptions, notes: list[str]) -> OpenSet | None:
+    """Every generator unknown once, with all that its pages published."""
+    try:
+        folds = leave_one_generator_out(case.clips, options.max_folds)
+    except ValueError as error:
+        notes.append(f"There is no open set to judge: {error}.")
         return None
-    return SignatureRecord.from_windows(
-        seen.file.windows,
-        sha256=clip.sha256,
-        generator=maker,
-        source=clip.source,
-        spec_id=spec_id,
-        quality=seen.file.facts.quality(seen.file.coverage),
-        origin="evaluation",
+    evidence = dict(enumerate(case.evidence))
+    judged: list[Judged] = []
+    for trained in train(case.clips, case.evidence, case.also, folds, case.spec_id, progress=case.progress):
+        judged += judge_fold(trained, case.clips, evidence, case.spec_id, case.resolve).values()
+    table = FigureTable(judged, {})
+    figures = table.measure()
+    intervals = table.intervals(replicates=options.replicates, seed=options.seed)
+    made = [j for j in judged if j.clip.label is Label.GENERATED]
+    return OpenSet(
+        folds=len(folds),
+        auc=figures["auc"],
+        auc_ci95=intervals["auc"],
+        tpr_at_fpr={f"{target:g}": figures[f"tpr_at_fpr_{target:g}"] for target in metrics.FPR_TARGETS},
+        synthetic=(sum(j.verdict.verdict.value == "synthetic" for j in made), len(made)),
+        named=table.counts("unknown_named"),
+        family_named=table.counts("family_named"),
+        family_right=table.counts("family_right"),
+        camera_named=table.counts("camera_named"),
+        camera_synthetic=table.counts("camera_synthetic"),
     )
 
 
-def _judged(clip: Clip, verdict: Verdict, filming: set[str], nameable: bool, resolve: Resolve) -> Judged:
-    """The verdict in the manifest's names. filming: the classes that are cameras."""
-    nearest = next((near.generator for near in verdict.nearest if near.generator not in filming), None)
-    return Judged(
-        clip=clip,
-        verdict=verdict,
-        answer=_canonical(verdict.generator, resolve) if verdict.generator else None,
-        nearest=_canonical(nearest, resolve) if nearest else None,
-        nameable=nameable,
-    )
-
-
-def _canonical(generator: str, resolve: Resolve) -> str:
-    found = resolve(generator)
-    return found.generator if found else generator
+def _cells(case: _Case, folds: Sequence[Fold], options: EvaluationOptions) -> tuple[Cell, ...]:
+    """Figures of every chain of the grid, the null of sharpness learned on the judged chain beside each."""
+    cells = []
+    learned = [seen.prepared.glance for seen in case.evidence]
+    for chain, judged in case.cells.items():
+        case.progress(f"grid, {chain}")
+        copies = case.copies(chain)
+        numbers = sorted(judged)
+        if not numbers:
+            continue
+        glances = [copies[i].prepared.glance if i in copies else learned[i] for i in range(len(case.clips))]
+        null = score_sharpness(case.clips, learned, glances, folds) if folds else None
+        cells.append(
+            measure_cell(
+                chain,
+                [judged[i] for i in numbers],
+                _null_table(null, case.clips, numbers),
+                learned=chain in options.learned,
+                unreadable=len(case.clips) - len(numbers),
+                seed=options.seed,
+            )
+        )
+    return tuple(cells)
 
 
 def _null_folds(clips: Sequence[Clip], max_folds: int | None, notes: list[str]) -> tuple[Fold, ...]:
@@ -257,15 +297,18 @@ def _nulls(
     packagings = [seen.prepared.packaging for seen in evidence]
     glances = [seen.prepared.glance for seen in evidence]
     scored = score_nulls(clips, packagings, glances, folds, seed=options.seed, trees=options.trees)
-    return {
-        name: NullTable(
-            null.scores,
-            np.array(
-                [g is not None and g == c.generator for g, c in zip(null.guesses, clips, strict=True)], dtype=bool
-            ),
-        )
-        for name, null in scored.items()
-    }
+    everyone = range(len(clips))
+    return {name: _null_table(null, clips, everyone) for name, null in scored.items()}
+
+
+def _null_table(null: NullScores | None, clips: Sequence[Clip], numbers: Sequence[int]) -> NullTable:
+    """A null's answers about the clips of these numbers; nothing known where there is no null."""
+    if null is None:
+        nothing = np.zeros(len(numbers), dtype=bool)
+        return NullTable(np.full(len(numbers), np.nan), nothing, nothing)
+    right = [null.guesses[i] is not None and null.guesses[i] == clips[i].generator for i in numbers]
+    kin = [null.families[i] is not None and null.families[i] == clips[i].family for i in numbers]
+    return NullTable(null.scores[list(numbers)], np.array(right, dtype=bool), np.array(kin, dtype=bool))
 
 
 def _pages(judged: Sequence[Judged]) -> dict[str, PageFigures]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import signal
 import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,15 @@ def test_closing_interrupts_a_worker_in_the_middle_of_its_task_and_leaves_no_thr
     assert lines(log).count("open") == lines(log).count("close")
 
 
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """A shell starts what it puts into the background with SIGINT ignored; there no interrupt would ever come."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_ctrl_c_ends_the_run_with_its_workers_closed_and_no_thread_left(tmp_path: Path) -> None:
     log = tmp_path / "log"
     executor = LocalExecutor(ClusterSettings(workers=2))

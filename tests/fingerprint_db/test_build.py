@@ -67,8 +67,8 @@ def test_every_rehearsal_score_comes_from_a_model_that_did_not_see_the_source(go
     monkeypatch.setattr(module, "fit_model", spy)
     records = sorted(good_world()[1], key=lambda record: record.key)
     clips = module._pool(records, CAMERA)
-    rehearse(clips, good.classes, 4)
     masks = fold_masks(clips, 4)
+    rehearse(clips, good.classes, masks)
     assert len(masks) == 4
     assert np.sum(masks, axis=0).tolist() == [1] * len(records)
     for mask, trained in zip(masks, seen, strict=True):
@@ -172,6 +172,20 @@ def test_a_quality_bucket_gets_its_own_calibration_only_with_data_enough():
     few = build(records[::3])
     assert few.calibration.buckets == {}
     assert any("one calibration serves all" in note for note in few.notes)
+
+
+def test_every_bucket_says_what_it_was_calibrated_on_and_whose_fit_serves_it():
+    world = World(seed=6)
+    wide = replace(QUALITY, width=1280, height=720)
+    records = [r for name in ("wan", "camera") for r in world.records(name, sources=8, clips=5)]
+    records += [replace(world.record(name, f"{name}/wide"), quality=wide) for name in ("wan", "camera")]
+    report = build(records).calibration.report
+    assert set(report) == {"overall", "small-high", "large-high"}
+    sides = ("made", "camera", "made_sources", "camera_sources", "fit")
+    assert [report["overall"][side] for side in sides] == [41, 41, 9, 9, "own"]
+    assert [report["small-high"][side] for side in sides] == [40, 40, 8, 8, "own"]
+    assert [report["large-high"][side] for side in sides] == [1, 1, 1, 1, "overall"]
+    assert report["overall"]["cllr"] == pytest.approx(build(records).measured["cllr"], abs=0.2)
 
 
 def test_camera_clips_are_named_in_no_rehearsal_and_the_target_share_is_right():

@@ -247,3 +247,59 @@ def test_any_vector_whatever_gets_a_finite_verdict(matcher, seed, size):
     verdict = judge(matcher, windows)
     assert np.isfinite([verdict.llr, verdict.p_value, verdict.margin]).all()
     assert 0 < verdict.p_value <= 1
+
+
+def test_what_would_be_named_is_known_even_where_nothing_is_named(matcher, world):
+    lead = matcher.leading(world.windows_of("svd", "lead"))
+    assert (lead.generator, lead.family) == ("svd", "svd-vae")
+    assert lead.margin > 1
+    filmed = [matcher.leading(world.windows_of("camera", f"lead-{i}")) for i in range(10)]
+    assert all(each.generator != "camera" for each in filmed)
+    assert np.median([each.margin for each in filmed]) < 0
+    assert matcher.leading([]) is None
+    empty = Matcher(build_snapshot([], spec_id=SPEC, families={}, kinds={}))
+    assert empty.leading(world.windows_of("svd", "x")) is None
+
+
+@pytest.mark.parametrize(
+    ("gate", "value", "reason"),
+    [
+        ("named_p", 0.0, "camera footage scores alike too often"),
+        ("typicality", 1.1, "it is unlike the enrolled clips of the nearest maker, svd"),
+        ("family_margin", 1e6, "others are too close behind"),
+    ],
+)
+def test_each_of_the_three_gates_withholds_the_name_alone(matcher, world, gate, value, reason):
+    windows = named_windows(matcher, world, "svd", VerdictKind.ATTRIBUTED)
+    gates = replace(matcher._snapshot.gates, **{"made_p": 1.0, "made_llr": 0.0, gate: value})
+    verdict = judge(Matcher(replace(matcher._snapshot, gates=gates, _files={})), windows)
+    assert verdict.verdict is VerdictKind.SYNTHETIC
+    assert (verdict.family, verdict.generator) == (None, None)
+    assert reason in verdict.reason
+
+
+def test_the_generators_margin_withholds_only_the_generators_name(matcher, world):
+    windows = named_windows(matcher, world, "svd", VerdictKind.ATTRIBUTED)
+    ranked = replace(matcher._snapshot.gates, generator_margin=float("inf"))
+    shut = replace(matcher._snapshot, gates=ranked, classes=relative_of_svd(matcher._snapshot.classes), _files={})
+    verdict = judge(Matcher(shut), windows)
+    assert (verdict.verdict, verdict.family, verdict.generator) == (VerdictKind.FAMILY, "svd-vae", None)
+
+
+def named_windows(matcher, world, name, kind):
+    """A clip that all the gates let pass."""
+    drawn = (world.windows_of(name, f"gate-{i}") for i in range(20))
+    return next(windows for windows in drawn if judge(matcher, windows).verdict is kind)
+
+
+def relative_of_svd(classes):
+    """The class table with mochi in svd's family, so that svd has a rival within it."""
+    return tuple(replace(entry, family="svd-vae") if entry.generator == "mochi" else entry for entry in classes)
+
+
+def test_traces_nearest_to_a_processor_that_cannot_be_named_leave_authentic_content_open(matcher, world):
+    windows = named_windows(matcher, world, "upscaler", VerdictKind.PROCESSED_CAMERA)
+    shut = replace(matcher._snapshot, gates=replace(matcher._snapshot.gates, family_margin=None), _files={})
+    verdict = judge(Matcher(shut), windows)
+    assert (verdict.verdict, verdict.generator) == (VerdictKind.SYNTHETIC, None)
+    assert "authentic content is possible" in verdict.reason

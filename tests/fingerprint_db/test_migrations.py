@@ -104,3 +104,24 @@ def test_a_failing_migration_leaves_the_database_as_it_was(engine):
     with pytest.raises(Exception, match="signature"):
         migrate(engine)
     assert inspect(engine).get_table_names() == ["signature"]
+
+
+def test_a_database_from_before_rollbacks_keeps_its_signatures_and_all_are_in_use(engine):
+    migrate(engine)
+    with engine.begin() as connection:  # as revision 0001 left it
+        connection.execute(text("DROP TABLE snapshot_signature"))
+        connection.execute(text("ALTER TABLE signature DROP COLUMN withdrawn_at"))
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0001'"))
+        connection.execute(
+            text("INSERT INTO generator (slug, name, kind, origin) VALUES ('wan', 'Wan', 'generator', 'catalogue')")
+        )
+        connection.execute(
+            text(
+                "INSERT INTO signature (sha256, generator, source, spec_id, enrolled_at, origin, quality, windows) "
+                "VALUES ('00', 'wan', 'page', 'spec', '2026-01-01', 'user', '{}', x'00')"
+            )
+        )
+    migrate(engine)
+    with engine.connect() as connection:
+        kept = connection.execute(text("SELECT sha256, withdrawn_at FROM signature")).all()
+    assert [tuple(row) for row in kept] == [("00", None)]

@@ -53,6 +53,7 @@ def test_a_snapshot_read_back_gives_the_same_files_and_the_same_verdicts(world, 
     assert back.to_files() == snapshot.to_files()
     assert back.classes == snapshot.classes
     assert back.gates == snapshot.gates
+    assert back.calibration.report == snapshot.calibration.report
     windows = world.windows_of("wan", "elsewhere")
     judged = [Matcher(each).judge(windows, QUALITY, spec_id=SPEC) for each in (snapshot, back)]
     assert judged[0] == judged[1]

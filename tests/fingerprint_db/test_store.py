@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, delete, func, select
 
-from fingerprint_db.errors import UnknownGeneratorError
+from fingerprint_db.errors import FingerprintDbError, UnknownGeneratorError
 from fingerprint_db.migrations import migrate
-from fingerprint_db.models import VERSION_TABLE, Base, SignatureRow
+from fingerprint_db.models import VERSION_TABLE, Base, SignatureRow, SnapshotSignatureRow
 from fingerprint_db.store import ClassCount, GeneratorEntry, SignatureStore
 from tests.fingerprint_db.signatures import SPEC, World
 
@@ -163,3 +163,97 @@ def test_the_snapshot_published_last_is_current_and_an_older_one_can_be_made_cur
 def test_each_spec_has_its_own_current_snapshot(store):
     store.publish_snapshot("aaa", spec_id=SPEC, counts={})
     assert store.current_snapshot("another") is None
+
+
+def publish(store, name, records):
+    counts = {"wan": {"clips": len(records), "sources": 1}} if records else {}
+    store.publish_snapshot(name, spec_id=SPEC, counts=counts, built_from=records)
+
+
+def keys(records):
+    return sorted(record.key for record in records)
+
+
+def enrolled_one_after_the_other(store):
+    """Snapshots "one" of the first clip, "two" of two clips; the records."""
+    records = World().records("wan", sources=3, clips=1)
+    store.add_signatures(records[:1])
+    publish(store, "one", records[:1])
+    store.add_signatures(records[1:2])
+    publish(store, "two", records[:2])
+    return records
+
+
+def test_going_back_withdraws_what_came_later_and_deletes_nothing(engine, store):
+    records = enrolled_one_after_the_other(store)
+    done = store.restore_snapshot("one")
+    assert (done.withdrawn, done.reinstated, done.forgotten) == (1, 0, 0)
+    assert store.current_snapshot(SPEC).id == "one"
+    assert keys(store.signatures(SPEC)) == keys(records[:1])
+    assert store.counts(SPEC) == {"wan": ClassCount(1, 1)}
+    with engine.connect() as connection:
+        assert connection.execute(select(func.count()).select_from(SignatureRow)).scalar_one() == 2
+    assert keys(store.signatures_of("two")) == keys(records[:2])
+
+
+def test_snapshots_of_two_branches_each_come_back_with_exactly_their_own_signatures(store):
+    records = enrolled_one_after_the_other(store)
+    store.restore_snapshot("one")
+    store.add_signatures(records[2:])
+    publish(store, "branch", [records[0], records[2]])
+    done = store.restore_snapshot("two")
+    assert (done.withdrawn, done.reinstated) == (1, 1)
+    assert keys(store.signatures(SPEC)) == keys(records[:2])
+    store.restore_snapshot("branch")
+    assert keys(store.signatures(SPEC)) == keys([records[0], records[2]])
+    assert [entry.id for entry in store.snapshots()] == ["branch", "two", "one"]
+
+
+def test_a_withdrawn_clip_that_is_enrolled_again_is_in_use_again_and_counts_as_new(store):
+    records = enrolled_one_after_the_other(store)
+    store.restore_snapshot("one")
+    assert store.add_signature(records[1]) is True
+    assert store.add_signature(records[1]) is False
+    assert keys(store.signatures(SPEC)) == keys(records[:2])
+
+
+def test_going_back_twice_changes_nothing_more(store):
+    enrolled_one_after_the_other(store)
+    store.restore_snapshot("one")
+    again = store.restore_snapshot("one")
+    assert (again.withdrawn, again.reinstated, again.forgotten) == (0, 0, 0)
+
+
+def test_signatures_of_another_spec_are_left_alone_by_going_back(store):
+    enrolled_one_after_the_other(store)
+    store.add_signature(replace(World(seed=9).record("wan", "x"), spec_id="another"))
+    store.restore_snapshot("one")
+    assert len(store.signatures("another")) == 1
+
+
+def test_what_was_removed_since_is_said_to_be_forgotten(store):
+    records = enrolled_one_after_the_other(store)
+    assert store.remove(generator="wan", sha256=records[1].sha256) == 1
+    done = store.restore_snapshot("two")
+    assert done.forgotten == 1
+    assert keys(store.signatures(SPEC)) == keys(records[:1])
+
+
+def test_a_snapshot_from_before_memberships_were_recorded_goes_back_by_time(engine, store):
+    records = enrolled_one_after_the_other(store)
+    with engine.begin() as connection:
+        connection.execute(delete(SnapshotSignatureRow))
+    assert store.restore_snapshot("one").withdrawn == 1
+    assert keys(store.signatures(SPEC)) == keys(records[:1])
+
+
+def test_going_back_to_a_snapshot_of_no_signature_withdraws_them_all(store):
+    publish(store, "empty", [])
+    enrolled_one_after_the_other(store)
+    assert store.restore_snapshot("empty").withdrawn == 2
+    assert store.signatures(SPEC) == []
+
+
+def test_a_snapshot_that_was_never_published_cannot_be_gone_back_to(store):
+    with pytest.raises(FingerprintDbError, match="ever published"):
+        store.restore_snapshot("nowhere")

@@ -9,7 +9,15 @@ import pytest
 from scipy import stats
 
 from fingerprint_db.snapshot import ClassEntry
-from fingerprint_db.thresholds import Rehearsal, choose_gates, grade_classes, lower_bound, quality_bucket, rank_groups
+from fingerprint_db.thresholds import (
+    Rehearsal,
+    best_made,
+    choose_gates,
+    grade_classes,
+    lower_bound,
+    quality_bucket,
+    rank_groups,
+)
 from fingerprint_db.window import Quality
 
 CLASSES = (
@@ -38,6 +46,19 @@ def test_a_class_that_was_not_at_hand_is_not_in_the_running():
     ranking = rank_groups(np.array([-np.inf, 0.1, -np.inf, 0.2]), CLASSES, temperature=10.0)
     assert CLASSES[ranking.maker].generator == "wan"
     assert ranking.margin == pytest.approx(1.0)
+
+
+def test_the_best_maker_that_is_no_camera_is_ranked_whether_or_not_camera_footage_fits_better():
+    made = best_made(np.array([0.9, 0.5, 0.45, 0.47]), CLASSES, temperature=10.0)
+    assert CLASSES[made[0]].generator == "wan"  # its family adds up to more than mochi alone
+    assert made[1] == pytest.approx(math.log(math.exp(4.5) + math.exp(4.7)) - 9.0)
+    lone = best_made(np.array([0.0, 0.9, 0.1, 0.1]), CLASSES, temperature=10.0)
+    assert (CLASSES[lone[0]].generator, lone[1]) == ("mochi", pytest.approx(9.0 - math.log(2 * math.exp(1.0))))
+
+
+def test_with_nothing_to_compare_there_is_no_best_maker():
+    assert best_made(np.array([0.9, -np.inf, -np.inf, -np.inf]), CLASSES, 10.0) is None
+    assert best_made(np.array([-np.inf, 0.9, -np.inf, -np.inf]), CLASSES, 10.0) is None
 
 
 def test_the_lower_bound_is_the_share_at_which_so_many_hits_would_be_this_surprising():

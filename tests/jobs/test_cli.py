@@ -250,3 +250,28 @@ def test_a_pack_carries_signatures_to_another_home_and_gives_the_same_snapshot(r
     damaged = run("pack", "packed/mine.npz", "--load", "--home", "two")
     assert (damaged.code, "damaged" in damaged.err) == (3, True)
     assert run("pack", "elsewhere", "--home", "absent").code == 2
+
+
+def test_evaluate_writes_json_and_pages_and_judges_a_grid_of_chains(run: Run, tmp_path: Path) -> None:
+    rows = ["path,label,generator,source,same_page"]
+    for number in range(4):
+        label, maker = ("camera", "") if number % 2 else ("generated", "some-maker")
+        make_video(tmp_path / f"{number}.mp4", seed=number, frames=12, size=(160, 128))
+        rows.append(f"{number}.mp4,{label},{maker},page {number},")
+    (tmp_path / "labelled.csv").write_text("\n".join(rows) + "\n")
+    said = run(
+        *("evaluate", "labelled.csv", "--protocol", "leave-one-source-out", "--learn-from", "none", "--json"),
+        *("--grid-chain", "x264-crf23", "--grid-chain", "x265-crf33-x0.75", "--cache", "kept"),
+        *("--html", "page.html", "--markdown", "page.md"),
+    )
+    assert said.code == 0, said.err
+    (report,) = said.objects
+    assert report["n"] == 4
+    assert {"metadata", "thumbnail", "hf_energy", "codec_parameters", "shuffled_labels"} <= set(report["nulls"])
+    assert [(cell["chain"], cell["learned"], cell["n"]) for cell in report["grid"]] == [
+        ("x264-crf23", True, 4),
+        ("x265-crf33-x0.75", False, 4),
+    ]
+    assert report["open_set"]["named"][1] == 2
+    for page in ("page.html", "page.md"):
+        assert "x265-crf33-x0.75" in (tmp_path / page).read_text(encoding="utf-8")

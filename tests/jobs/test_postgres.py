@@ -25,7 +25,7 @@ from jobs.ledger import Claim, Ledger
 from jobs.manifest import take_inventory
 from jobs.models import VERSION_TABLE, Asset, Base, VerdictRow, WorkItem
 from jobs.settings import Settings
-from tests.jobs import state, test_cli, test_ledger, test_sweep
+from tests.jobs import state, test_cli, test_enroll, test_ledger, test_sweep
 from tests.jobs.conftest import run_sweep
 from tests.jobs.test_cli import Run, run  # noqa: F401 (a fixture of the tests that run here again)
 from tests.jobs.test_ledger import SPEC, VERDICT, LedgerMachine, commit, content, finding
@@ -49,6 +49,10 @@ for _name in (
     "test_lookup_finds_by_hash_path_and_content",
 ):
     globals()[_name] = getattr(test_cli, _name)
+clips = test_enroll.clips
+test_rolling_back_on_postgresql = (
+    test_enroll.test_rolling_back_judges_by_the_earlier_snapshot_and_builds_on_its_signatures
+)
 
 
 @pytest.fixture(autouse=True)

@@ -37,7 +37,7 @@ ALL = [*MADE, *FILMED, *PROCESSED]
 
 def table() -> FigureTable:
     scores = np.array([1.0, 1, 1, 0, 0, np.nan, 0, 0, 0, 1, np.nan])
-    null = NullTable(scores, np.array([True] + [False] * 10))
+    null = NullTable(scores, np.array([True] + [False] * 10), np.array([True] * 2 + [False] * 9))
     return FigureTable(ALL, {"metadata": null})
 
 

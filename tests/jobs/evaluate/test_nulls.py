@@ -92,6 +92,35 @@ def test_nothing_learned_gives_no_score_and_processed_clips_get_none() -> None:
         assert null.guesses == (None,) * len(clips)
 
 
+def test_makers_that_use_one_encoders_settings_are_named_by_these_alone_and_sizes_are_not_among_them() -> None:
+    clips = collection()
+    packagings, glances = blank(clips)
+    gaps = {"sora": 12, "pika": 48, None: 250}
+    wide = {"sora": 640, "pika": 1280, None: 1920}
+    coded = [replace(p, keyframe_gap=gaps[c.generator]) for p, c in zip(packagings, clips, strict=True)]
+    sized = [
+        replace(p, width=wide[c.generator], bit_rate=p.bit_rate * wide[c.generator] / p.width)
+        for p, c in zip(packagings, clips, strict=True)
+    ]
+    folds = leave_one_source_out(clips, 4)
+    null = score_nulls(clips, coded, glances, folds, trees=40)["codec_parameters"]
+    assert detection(clips, null) > 0.95
+    assert naming(clips, null) > 0.9
+    blind = score_nulls(clips, sized, glances, folds, trees=40)["codec_parameters"]
+    assert detection(clips, blind) < 0.75
+
+
+def test_the_most_frequent_maker_and_family_are_always_said() -> None:
+    clips = [replace(c, family="sora-vae" if c.generator == "sora" else None) for c in collection()]
+    clips = [c for c in clips if c.source != "pika/3"]
+    packagings, glances = blank(clips)
+    null = score_nulls(clips, packagings, glances, leave_one_source_out(clips), trees=5)["majority"]
+    assert {g for g, c in zip(null.guesses, clips, strict=True) if c.generator} == {"sora", "pika"}
+    assert {f for f, c in zip(null.families, clips, strict=True) if c.generator} == {"sora-vae"}
+    assert naming(clips, null) < 0.7
+    assert detection(clips, null) == 0.5
+
+
 def test_equal_seeds_give_equal_nulls() -> None:
     clips = collection()
     packagings, glances = blank(clips)
