@@ -102,4 +102,5 @@ def _smooth(frame: Rgb, sigma: float) -> NDArray[np.float32]:
 
 
 def _to_8bit(picture: NDArray[np.floating]) -> Rgb:
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    rounded: Rgb = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+    return rounded

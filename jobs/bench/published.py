@@ -65,7 +65,8 @@ def _ncnn(package: str, ending: str, shrink: int, border: int = _BORDER) -> Deco
             out = np.array(extractor.extract(sink)[1])
         top, left = (out.shape[1] - height) // 2, (out.shape[2] - width) // 2
         inner = out[:, top : top + height, left : left + width].transpose(1, 2, 0)
-        return np.clip(np.rint(inner * 255), 0, 255).astype(np.uint8)
+        pixels: Rgb = np.clip(np.rint(inner * 255), 0, 255).astype(np.uint8)
+        return pixels
 
     return partial(_each, process)
 

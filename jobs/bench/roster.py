@@ -38,7 +38,7 @@ class BenchDecoder:
 def choose(
     wanted: Sequence[str], vae: Path | None, instances: Path | None, simulated: int, sample: Sequence[Cut]
 ) -> tuple[list[BenchDecoder], list[str]]:
-    """The decoders of the named kinds and slugs (all there are, where nothing is named), and remarks on what is missing.
+    """The decoders of the named kinds and slugs (where none is named: all there are), and remarks on what is missing.
 
     sample: footage of the train split that simulated decoders are calibrated on; empty leaves them out.
     Raises BadUsageError for a name nobody has, and for a kind that was named and has nothing to run.

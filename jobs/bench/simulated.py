@@ -134,7 +134,7 @@ class SimulatedDecoder:
             self._strength = low
             decoded = [self._through_latent(cut, low) for cut in cuts]
             for position, trace in enumerate(self._traces):
-                size = np.mean([self._error(plane + trace(plane), plane) for plane in decoded])
+                size = float(np.mean([self._error(plane + trace(plane), plane) for plane in decoded]))
                 share = aim * self.spec.trace_share * float(shares[position])
                 self._gains[position] = self._signs[position] * float(np.sqrt(share / max(size, 1e-12)))
 

@@ -119,7 +119,7 @@ def _refiner(rng: np.random.Generator) -> Trace:
         return functional.pixel_shuffle(out, 2) if half else out
 
     def trace(planes: Tensor) -> Tensor:
-        parts = planes.split(chunk) if chunk else (planes,)
+        parts = torch.split(planes, chunk) if chunk else (planes,)
         return torch.cat([_tiled(network, part, tile) if tile else network(part) for part in parts])
 
     return trace

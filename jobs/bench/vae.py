@@ -46,7 +46,7 @@ def find_checkpoints(folder: Path) -> list[Checkpoint]:
             found.append(Checkpoint(slug, name, _loader(config.parent, name)))
     if not found:
         raise BadUsageError(
-            f"{folder} holds no VAE: neither {TINY_ENCODER} and {TINY_DECODER} nor a config.json of a diffusers VAE class"
+            f"{folder} holds no VAE: neither {TINY_ENCODER} and {TINY_DECODER} nor the config.json of a VAE class"
         )
     return found
 

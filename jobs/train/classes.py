@@ -178,7 +178,7 @@ DEFAULT = tuple(one.name for one in PROTOTYPES if one.name != "ltx")
 SEVERAL_SEEDS = ("tiny", "kl", "wan", "hunyuan", "cogvideox", "magvit")
 
 
-# How the other classes of a checkpoint are called, and what frame numbers they take: what differs from a KL of pictures.
+# How a checkpoint of these classes is called, where that differs from a KL autoencoder of pictures.
 _CALLING: dict[str, Calling] = {
     "AutoencoderTiny": "latents",
     "VQModel": "latents",
