@@ -10,6 +10,7 @@ import numpy as np
 
 from jobs.bench.footage import Footage, cut_sides
 from jobs.encode import Rgb
+from jobs.errors import FailureKind
 
 # Networks pad with zeros or reflections, and that border would give every one of them away: it is cut off again. A
 # multiple of every spatial stride up to 16 keeps the decoders' lattices where they were.
@@ -30,10 +31,10 @@ class Content:
     box: tuple[int, int, int, int]
 
     def read(self) -> list[Rgb]:
-        """The frames as decoders get them. Raises ValueError where the film ends early."""
+        """The frames as decoders get them. Raises FailureError where the film cannot be read or ends early."""
         frames = self.clip.read(self.start, self.count, self.box)
         if len(frames) != self.count:
-            raise ValueError(f"{self.clip.name} gave {len(frames)} of {self.count} frames from {self.start} on")
+            raise FailureKind.DAMAGED.error(f"{len(frames)} of {self.count} frames came from frame {self.start} on")
         return frames
 
 

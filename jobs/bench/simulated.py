@@ -8,7 +8,7 @@ and One-for-All detectors, which train on many small random decoders over real f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Literal
@@ -34,12 +34,14 @@ _COLOUR = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedSpec:
-    """What the seed drew. stride, period: of the latent blocks, pixels and frames. psnr_db: aimed at on training
+    """What the seed drew. weights: which of its trainings, as it were: other kernels and basis in the same structure.
+    stride, period: of the latent blocks, pixels and frames. psnr_db: aimed at on training
     footage; trace_share: the part of the squared error that the up-samplers make, the latent makes the rest.
     chroma: chroma is carried at half size. bf16: latents and output are rounded to bfloat16. soft: tanh near the ends.
     """
 
     seed: int
+    weights: int
     stride: int
     period: int
     basis: Basis
@@ -54,7 +56,7 @@ class SimulatedSpec:
 
     @property
     def name(self) -> str:
-        return f"sim-{self.seed:04d}"
+        return f"sim-{self.seed:04d}" + (f"-w{self.weights}" if self.weights else "")
 
     @property
     def family(self) -> str:
@@ -65,7 +67,7 @@ class SimulatedSpec:
         return asdict(self)
 
 
-def draw_spec(seed: int) -> SimulatedSpec:
+def draw_spec(seed: int, weights: int = 0) -> SimulatedSpec:
     """The decoder of a seed: everything but its calibration."""
     rng = np.random.default_rng([seed, 4, SIMULATED_VERSION])
     bases: tuple[Basis, ...] = ("dct", "pca", "rotated")
@@ -74,6 +76,7 @@ def draw_spec(seed: int) -> SimulatedSpec:
     names = rng.permutation(list(TRACES))[: int(rng.integers(1, 4))]
     return SimulatedSpec(
         seed=seed,
+        weights=weights,
         stride=int(rng.choice([4, 8, 8, 16])),
         period=int(rng.choice([1, 1, 4, 8])),
         basis=bases[int(rng.integers(3))],
@@ -98,7 +101,7 @@ class SimulatedDecoder:
         if not sample:
             raise ValueError("a simulated decoder needs training footage to be calibrated on")
         self.spec = spec
-        rng = np.random.default_rng([spec.seed, 5, SIMULATED_VERSION])
+        rng = np.random.default_rng([spec.seed, 5 + spec.weights, SIMULATED_VERSION])
         mixing = _COLOUR @ (np.eye(3) + spec.colour_mixing * rng.normal(size=(3, 3)))
         self._mix = torch.from_numpy(mixing).float()
         self._unmix = torch.linalg.inv(self._mix)
@@ -253,8 +256,3 @@ def _cosines(size: int) -> Tensor:
     matrix = np.cos(np.pi * (2 * n + 1) * k / (2 * size)) * np.sqrt(2 / size)
     matrix[0] /= np.sqrt(2)
     return torch.from_numpy(matrix).float()
-
-
-def simulated(seed: int, sample: Sequence[NDArray[np.uint8]]) -> Callable[[Sequence[Rgb]], list[Rgb]]:
-    """The calibrated decoder of a seed."""
-    return SimulatedDecoder(draw_spec(seed), sample)

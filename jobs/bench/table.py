@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
 
 from jobs.bench.chain import SharedChain
 from jobs.bench.contents import Content
@@ -25,7 +29,7 @@ COLUMNS = tuple(
 @dataclass(frozen=True, slots=True)
 class Row:
     """One file. chain: None for the lossless member; psnr_db and gradient_ratio compare it with the camera's frames
-    before any coding. ms_a_frame: decoding on this machine, 0 where nothing was decoded.
+    before any coding. ms_a_frame: processor time of decoding on this machine, 0 where nothing was decoded.
     """
 
     file: str
@@ -89,6 +93,41 @@ class Row:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One decoder over all contents: means of PSNR, gradient ratio and time, and how many contents it kept sharp."""
+
+    kind: str
+    decoder: str
+    cls: str
+    contents: int
+    psnr_db: float
+    gradient_ratio: float
+    sharp: int
+    ms_a_frame: float
+
+
+def summarise(rows: Sequence[Row]) -> list[Summary]:
+    """One line a decoder, one for all simulated ones together; the untouched member is left out."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        if row.chain is None and row.member.kind != "camera":
+            member = row.member
+            key = (member.kind, "simulated", "") if member.kind == "D" else (member.kind, member.slug, member.cls)
+            groups.setdefault(key, []).append(row)
+    return [
+        Summary(
+            *key,
+            contents=len(group),
+            psnr_db=sum(row.psnr_db for row in group) / len(group),
+            gradient_ratio=sum(row.gradient_ratio for row in group) / len(group),
+            sharp=sum(row.sharp for row in group),
+            ms_a_frame=sum(row.ms_a_frame for row in group) / len(group),
+        )
+        for key, group in sorted(groups.items())
+    ]
+
+
 def write_table(path: Path, rows: Sequence[Row]) -> None:
     """Writes the whole manifest; it replaces an older one in one step."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -97,3 +136,17 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
         writer.writeheader()
         writer.writerows(row.cells() for row in rows)
     os.replace(part, path)
+
+
+def show_summaries(console: Console, found: Sequence[Summary], *, as_json: bool) -> None:
+    """Prints one line a decoder, or one JSON list."""
+    if as_json:
+        print(json.dumps([asdict(one) for one in found]))
+        return
+    table = Table(box=None)
+    for column in ("kind", "decoder", "class or net", "contents", "dB", "gradient", "sharp", "ms a frame"):
+        table.add_column(column, justify="left" if column in ("kind", "decoder", "class or net") else "right")
+    for one in found:
+        figures = (f"{one.psnr_db:.1f}", f"{one.gradient_ratio:.2f}", f"{one.sharp}", f"{one.ms_a_frame:.0f}")
+        table.add_row(one.kind, one.decoder, one.cls, str(one.contents), *figures)
+    console.print(table)

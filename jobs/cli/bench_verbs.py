@@ -70,13 +70,16 @@ def decoders(
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of a content.")] = 16,
     simulated: Annotated[int, typer.Option("--simulated", min=0, help="How many simulated decoders there are.")] = 64,
     each: Annotated[int, typer.Option("--simulated-each", min=0, help="How many of them a content goes through.")] = 8,
+    trainings: Annotated[int, typer.Option("--trainings", min=1, help="Weights a simulated structure comes with.")] = 1,
     splits: Annotated[
         list[str] | None, typer.Option("--split", metavar="train|validation|test", help="Only these; may be repeated.")
     ] = None,
     negatives: Annotated[bool, typer.Option("--negatives/--no-negatives", help="Blurred, resampled, ... too.")] = True,
+    as_json: AsJson = False,
 ) -> None:
     """Make aligned ground truth: camera footage untouched and through known decoders, then one codec chain for all."""
     from jobs.bench.decoders import BenchPlan, bench_decoders
+    from jobs.bench.table import show_summaries
 
     plan = BenchPlan(
         seed=seed,
@@ -89,10 +92,11 @@ def decoders(
         instances=instances,
         simulated=simulated,
         simulated_each=each,
+        trainings=trainings,
         splits=tuple(splits or BenchPlan().splits),
         negatives=negatives,
     )
-    print(bench_decoders(footage, out, plan, progress_console()))
+    show_summaries(Console(), bench_decoders(footage, out, plan, progress_console()), as_json=as_json)
 
 
 @train_app.command("decoders")
@@ -107,6 +111,7 @@ def train_decoders_verb(
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings of the classes that get several.")] = 2,
     steps: Annotated[int | None, typer.Option("--steps", min=1, help="Steps an instance, instead of minutes.")] = None,
+    width: Annotated[int, typer.Option("--width", min=1, help="Multiplies every channel width.")] = 1,
 ) -> None:
     """Train small instances of published VAE classes; architecture prototypes, nobody's signature."""
     from jobs.train.decoders import TrainPlan, train_decoders
@@ -118,6 +123,7 @@ def train_decoders_verb(
         minutes=minutes,
         steps=steps,
         device=device,
+        width=width,
     )
     for instance in train_decoders(footage, out, plan, progress_console()):
         held_out = instance.provenance["held_out"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -47,6 +47,7 @@ def _unit(channels: int) -> dict[str, Any]:
     return {"latents_mean": [0.0] * channels, "latents_std": [1.0] * channels}
 
 
+_WIDTHS = {f"{part}block_out_channels" for part in ("", "encoder_", "decoder_", "decode_")}
 _CUBES: dict[str, Any] = {"layers_per_block": 1, "norm_num_groups": 8, "block_out_channels": [8, 16, 16, 16]}
 _DC_BLOCKS = ["ResBlock"] * 3 + ["EfficientViTBlock"] * 2
 _DC_WIDTHS = [16, 16, 32, 32, 64]
@@ -202,6 +203,17 @@ def prototype(name: str) -> Prototype:
         if one.name == name:
             return one
     raise BadUsageError(f"no decoder class is called {name!r}; there are {', '.join(p.name for p in PROTOTYPES)}")
+
+
+def widened(one: Prototype, factor: int) -> Prototype:
+    """The same class with every channel width multiplied; strides, latents and blocks stay."""
+    wider: dict[str, Any] = dict(one.config)
+    for name in _WIDTHS & wider.keys():
+        wider[name] = [factor * width for width in wider[name]]
+    for name in ("base_dim", "decoder_base_dim"):
+        if name in wider:
+            wider[name] *= factor
+    return replace(one, config=wider)
 
 
 def diffusers_class(name: str) -> Any:

@@ -5,6 +5,7 @@ They teach an extractor what decoders do; none of them is the signature of a nam
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from jobs.bench.cuts import CUT_FRAMES, Cut, gather_cuts
 from jobs.bench.footage import Split, load_footage
 from jobs.errors import BadUsageError
 from jobs.progress import Meter
-from jobs.train.classes import DEFAULT, SEVERAL_SEEDS, Prototype, build, diffusers_class, prototype
+from jobs.train.classes import DEFAULT, SEVERAL_SEEDS, Prototype, build, diffusers_class, prototype, widened
 from jobs.train.fitting import FitPlan, fit, held_out_round_trip
 from jobs.train.weights import Instance, find, load, save, versions
 
@@ -28,7 +29,7 @@ _CROPS_A_CLIP, _HELD_OUT_CLIPS = 6, 12
 @dataclass(frozen=True, slots=True)
 class TrainPlan:
     """What to train. minutes: for everything together. steps: an instance, instead of minutes. seeds: of the classes in
-    SEVERAL_SEEDS; the others get one. seed: shifts them all.
+    SEVERAL_SEEDS; the others get one. seed: shifts them all. width: multiplies the channels of every class.
     """
 
     classes: tuple[str, ...] = DEFAULT
@@ -38,6 +39,7 @@ class TrainPlan:
     steps: int | None = None
     device: str = "cpu"
     learning_rate: float = 1e-3
+    width: int = 1
 
 
 def train_decoders(footage: Path | None, out: Path, plan: TrainPlan, console: Console) -> list[Instance]:
@@ -68,7 +70,7 @@ def train_decoders(footage: Path | None, out: Path, plan: TrainPlan, console: Co
 
 def instances_of(plan: TrainPlan) -> list[tuple[Prototype, int]]:
     """(prototype, seed) in the order of training: the first seed of every class, then the second of those that have."""
-    chosen = [prototype(name) for name in plan.classes]
+    chosen = [widened(prototype(name), plan.width) for name in plan.classes]
     rounds = range(plan.seeds)
     return [(one, plan.seed + n) for n in rounds for one in chosen if n == 0 or one.name in SEVERAL_SEEDS]
 
@@ -113,9 +115,8 @@ def _train(
             }
             name = job_name(one, seed)
             # Judged as it will be used: read back from the file, at half precision, in float32 on the CPU.
-            trip = held_out_round_trip(load(save(model, out, f"{name}.unjudged", facts)), held_out)
-            for left in out.glob(f"{name}.unjudged.*"):
-                left.unlink()
+            with tempfile.TemporaryDirectory() as folder:
+                trip = held_out_round_trip(load(save(model, Path(folder), name, facts)), held_out)
             facts |= {
                 "held_out": {
                     "split": Split.VALIDATION.value,

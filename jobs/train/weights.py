@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from jobs.errors import BadUsageError
 from jobs.train.classes import Autoencoder, diffusers_class
@@ -32,6 +31,8 @@ class Instance:
 
 def save(model: Autoencoder, folder: Path, name: str, provenance: Mapping[str, Any]) -> Instance:
     """Writes ``NAME.safetensors`` and then ``NAME.json``, each whole or not at all; without its JSON none counts."""
+    from safetensors.torch import save_file  # comes with the extra ``vae``
+
     folder.mkdir(parents=True, exist_ok=True)
     weights, facts = folder / f"{name}.safetensors", folder / f"{name}.json"
     tensors = {
@@ -64,6 +65,9 @@ def find(folder: Path) -> list[Instance]:
 def load(instance: Instance) -> Autoencoder:
     """The network in float32 with the instance's weights. Raises BadUsageError where they do not fit the class."""
     facts = instance.provenance
+    diffusers_class("AutoencoderKL")
+    from safetensors.torch import load_file
+
     try:
         made = diffusers_class(facts["class"])(**facts["config"])
         tensors = {
