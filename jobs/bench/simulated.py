@@ -8,6 +8,7 @@ and One-for-All detectors, which train on many small random decoders over real f
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -204,7 +205,9 @@ class SimulatedDecoder:
                 width = (step * (0.05 + spread).sqrt()).clamp(min=1e-6)
                 latent = (latent / width).round() * width
             case "noise":
-                generator = torch.Generator().manual_seed(self.spec.seed)
+                # Drawn anew for every content: one fixed pattern would be a watermark and no decoder's trace.
+                drawn = zlib.crc32(planes.numpy().tobytes(), self.spec.seed)
+                generator = torch.Generator().manual_seed(drawn)
                 latent = latent + step * spread.clamp(max=0.3) * torch.randn(latent.shape, generator=generator)
         if self.spec.bf16:
             latent = latent.bfloat16().float()

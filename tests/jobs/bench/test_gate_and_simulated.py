@@ -76,6 +76,15 @@ def test_a_simulated_decoder_is_its_seed_and_no_other(sample: list[Cut]) -> None
     assert not np.array_equal(one, other)
 
 
+def test_the_noise_of_a_latent_is_no_fixed_pattern(sample: list[Cut]) -> None:
+    noisy = next(spec for spec in map(draw_spec, range(50)) if spec.loss == "noise" and spec.trace_share < 0.5)
+    decoder = SimulatedDecoder(noisy, sample)
+    one, other = list(sample[0]), [np.clip(frame.astype(int) + 1, 0, 255).astype(np.uint8) for frame in sample[0]]
+    first, second = (np.stack(decoder(cut)).astype(float) - np.stack(cut) for cut in (one, other))
+    assert np.corrcoef(first.reshape(-1), second.reshape(-1))[0, 1] < 0.8
+    assert np.array_equal(np.stack(decoder(one)), np.stack(decoder(one)))
+
+
 def test_all_kinds_of_up_samplers_and_losses_occur() -> None:
     specs = [draw_spec(seed) for seed in range(200)]
     assert {name for spec in specs for name in spec.traces} == set(TRACES)
