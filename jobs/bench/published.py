@@ -100,12 +100,15 @@ def _rife() -> Decode:
     net.eval()
 
     def decode(frames: Sequence[Rgb]) -> list[Rgb]:
-        video = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() / 255
+        height, width = frames[0].shape[:2]
+        # Its coarsest level works at a sixteenth and strides by four there: other sides fail or are moved.
+        edges = ((0, 0), (0, -height % 64), (0, -width % 64), (0, 0))
+        video = torch.from_numpy(np.pad(np.stack(frames), edges, mode="edge")).permute(0, 3, 1, 2).float() / 255
         out = list(frames)
         with torch.inference_mode():
             for middle in range(1, len(frames) - 1, 2):
                 pair = torch.cat([video[middle - 1], video[middle + 1]])[None]
-                made = net(pair, 0.5, [16, 8, 4, 2, 1])[2][-1][0]
+                made = net(pair, 0.5, [16, 8, 4, 2, 1])[2][-1][0, :, :height, :width]
                 pixels = (made * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
                 out[middle] = pixels.contiguous().numpy()
         return out

@@ -109,7 +109,8 @@ PROTOTYPES: tuple[Prototype, ...] = (
         "AutoencoderKLTemporalDecoder",
         {
             "down_block_types": ["DownEncoderBlock2D"] * 4,
-            "block_out_channels": [32, 32, 32, 32],
+            # The class has 32 groups in every norm: at 32 channels each would lose its mean, and the picture its light.
+            "block_out_channels": [64, 64, 64, 64],
             "layers_per_block": 1,
             "latent_channels": 48,
         },

@@ -48,6 +48,7 @@ def train_decoders(footage: Path | None, out: Path, plan: TrainPlan, console: Co
     An interrupted run goes on with the first instance that has no weights. Raises BadUsageError for unknown classes, a
     missing library, device or footage of the train split.
     """
+    torch.set_num_threads(1)
     jobs = instances_of(plan)
     diffusers_class("AutoencoderKL")
     if plan.device == "cuda" and not torch.cuda.is_available():

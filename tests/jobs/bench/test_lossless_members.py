@@ -1,4 +1,4 @@
-"""Lossless members hold the planes that an encoder would have been given, and codings of them state the chain's rate."""
+"""Lossless members hold the planes that an encoder would be given, and codings of them state the chain's rate."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_nothing_is_lost_and_coding_the_member_is_coding_the_frames(tmp_path: Pa
 
 
 def test_a_member_without_frames_does_not_appear(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no frames for none.mkv"):
+    with pytest.raises(ValueError, match=r"no frames for none\.mkv"):
         write_lossless(tmp_path / "none.mkv", [], fps=Fraction(25))
     assert not list(tmp_path.iterdir())
 
