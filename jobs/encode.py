@@ -106,13 +106,11 @@ def write_lossless(path: Path, frames: Iterable[Rgb], *, fps: Fraction) -> int:
         for number, rgb in enumerate(frames, start=1):
             frame = _to_420(VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"))
             if stream is None:
-                stream = out.add_stream("ffv1", rate=fps, options={"level": "3", "slices": "4", "slicecrc": "1"})
+                settings = {"level": "3", "slices": "4", "slicecrc": "1", "g": "1", "threads": "1"}
+                stream = out.add_stream("ffv1", rate=fps, options=settings)
                 stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuv420p"
-                stream.codec_context.gop_size = 1
-                stream.codec_context.thread_count = 1
                 stream.codec_context.time_base = 1 / fps
             frame.pts, frame.time_base = number - 1, 1 / fps
-            frame.pict_type = PictureType.NONE
             out.mux(stream.encode(frame))
         if stream is None:
             raise ValueError(f"no frames for {path.name}: a video needs at least one")

@@ -145,7 +145,8 @@ def show_summaries(console: Console, found: Sequence[Summary], *, as_json: bool)
         return
     table = Table(box=None)
     for column in ("kind", "decoder", "class or net", "contents", "dB", "gradient", "sharp", "ms a frame"):
-        table.add_column(column, justify="left" if column in ("kind", "decoder", "class or net") else "right")
+        text = column in ("kind", "decoder", "class or net")
+        table.add_column(column, justify="left" if text else "right", no_wrap=column in ("kind", "decoder"))
     for one in found:
         figures = (f"{one.psnr_db:.1f}", f"{one.gradient_ratio:.2f}", f"{one.sharp}", f"{one.ms_a_frame:.0f}")
         table.add_row(one.kind, one.decoder, one.cls, str(one.contents), *figures)

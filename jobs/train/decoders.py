@@ -51,6 +51,8 @@ def train_decoders(footage: Path | None, out: Path, plan: TrainPlan, console: Co
     torch.set_num_threads(1)
     jobs = instances_of(plan)
     diffusers_class("AutoencoderKL")
+    if plan.device not in ("cpu", "cuda"):
+        raise BadUsageError(f"decoders are trained on cpu or cuda, not on {plan.device!r}")
     if plan.device == "cuda" and not torch.cuda.is_available():
         raise BadUsageError("this machine has no CUDA device that torch can use; leave --device at cpu")
     finished = {instance.name: instance for instance in find(out)}

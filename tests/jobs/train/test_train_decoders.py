@@ -136,6 +136,8 @@ def test_what_is_missing_is_said_in_a_sentence(camera: Path, tmp_path: Path, mon
         train_decoders(camera, tmp_path, TrainPlan(classes=("sora",)), QUIET)
     with pytest.raises(BadUsageError, match=r"holds no VAE: neither taef2_encoder.pth"):
         find_checkpoints(tmp_path)
+    with pytest.raises(BadUsageError, match="on cpu or cuda, not on 'tpu'"):
+        train_decoders(camera, tmp_path, TrainPlan(device="tpu"), QUIET)
     if not torch.cuda.is_available():
         with pytest.raises(BadUsageError, match="no CUDA device"):
             train_decoders(camera, tmp_path, TrainPlan(device="cuda"), QUIET)
