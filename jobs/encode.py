@@ -130,9 +130,8 @@ def reencode(
     """Takes a video of any kind through the chain, plane to plane: 8-bit 4:2:0 in, no detour over RGB.
 
     crop_px: first a centre crop to at most this side, with even sides and offsets. Frames keep their order and get
-    even spacing at the average rate, or at ``fps``; metadata, audio and colour tags are dropped, so that two files out
-    of one chain differ in their pixels only. Full-range, deeper or denser-chroma sources are converted to 8-bit
-    limited 4:2:0.
+    even spacing at the average rate, or at ``fps``; metadata, audio and colour tags are dropped, so that files out of
+    one chain differ in their pixels only. Full-range, deeper or denser-chroma sources become 8-bit limited 4:2:0.
     Returns the number of frames. Damaged packets are skipped; a stream that changes its size ends there. Raises
     FailureError (jobs.errors) where nothing can be read: not_found, empty_file, not_a_video, no_video_stream,
     unsupported_codec (also for pictures too small for the encoder), too_large, damaged. Raises ValueError where
