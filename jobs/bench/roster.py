@@ -103,5 +103,5 @@ def _remedy(kind: str) -> str:
 
 
 def _some(names: set[str]) -> str:
-    shown = sorted(name for name in names if not name.startswith("sim-"))
-    return ", ".join([*shown, "sim-0000 and on"])
+    shown = sorted(name for name in names if not name.startswith("sim"))
+    return ", ".join([*shown, f"{draw_spec(0).name} and on"])

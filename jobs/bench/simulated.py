@@ -27,7 +27,7 @@ Basis = Literal["dct", "pca", "rotated"]
 Loss = Literal["truncate", "quantise", "noise"]
 
 # Raise when the same seed would give another decoder.
-SIMULATED_VERSION = 1
+SIMULATED_VERSION = 2
 _BISECTIONS = 14
 # BT.601 luma and two chroma axes; the decoder's own mixing is a perturbation of it.
 _COLOUR = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])
@@ -57,7 +57,7 @@ class SimulatedSpec:
 
     @property
     def name(self) -> str:
-        return f"sim-{self.seed:04d}" + (f"-w{self.weights}" if self.weights else "")
+        return f"sim{SIMULATED_VERSION}-{self.seed:04d}" + (f"-w{self.weights}" if self.weights else "")
 
     @property
     def family(self) -> str:
@@ -115,14 +115,15 @@ class SimulatedDecoder:
         self._gains = [0.0] * len(self._traces)
         # A trace may take detail away or give too much of it.
         self._signs = [float(sign) for sign in rng.choice([-1.0, 1.0], size=len(self._traces))]
-        self._strength = 0.0
+        self._strength = self._softening = 0.0
+        self._detail_kept = float(rng.uniform(0.9, 1.0))
         self._calibrate(cuts, shares)
 
     def __call__(self, frames: Sequence[Rgb]) -> list[Rgb]:
         video = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() / 255
         with torch.inference_mode():
             planes = self._through_latent(self._to_planes(video), self._strength)
-            planes = planes + self._trace(planes)
+            planes = self._soften(planes + self._trace(planes))
             out = self._to_rgb(planes)
         return list((out * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy())
 
@@ -141,6 +142,21 @@ class SimulatedDecoder:
                 size = float(np.mean([self._error(plane + trace(plane), plane) for plane in decoded]))
                 share = aim * self.spec.trace_share * float(shares[position])
                 self._gains[position] = self._signs[position] * float(np.sqrt(share / max(size, 1e-12)))
+
+            low, high = -1.0, 1.0
+            added = [plane + self._trace(plane) for plane in decoded[::3]]
+            for _ in range(_BISECTIONS):
+                self._softening = (low + high) / 2
+                kept = sum(_gradients(self._soften(planes)) for planes in added)
+                had = sum(_gradients(cut) for cut in cuts[::3])
+                low, high = (self._softening, high) if kept > had * self._detail_kept else (low, self._softening)
+
+    def _soften(self, planes: Tensor) -> Tensor:
+        """Blends towards a 3x3 blur or away from it: errors add gradients, and training takes as many back."""
+        kernel = torch.tensor([1.0, 2.0, 1.0])
+        kernel = (kernel[:, None] * kernel / 16).expand(3, 1, 3, 3)
+        blurred = functional.conv2d(functional.pad(planes, (1, 1, 1, 1), mode="replicate"), kernel, groups=3)
+        return planes + self._softening * (blurred - planes)
 
     def _trace(self, planes: Tensor) -> Tensor:
         total = torch.zeros_like(planes)
@@ -195,14 +211,15 @@ class SimulatedDecoder:
     def _through_latent(self, planes: Tensor, strength: float) -> Tensor:
         count = planes.shape[0]
         latent = self._blocks(self._whole_periods(self._carry_chroma(planes)))
-        spread = self._spread[:, None, None, None]
+        spread = self._spread[:, None, None, None] * self._liveliness(latent)
         # The scale on which strength counts: at 1 everything but the coarsest is gone.
         step = 4 * strength**2
         match self.spec.loss:
             case "truncate":
-                latent = torch.where(spread > step / 4, latent, torch.zeros(()))
+                kept = self._spread[:, None, None, None] > step / 4
+                latent = torch.where(kept, latent, torch.zeros(()))
             case "quantise":
-                width = (step * (0.05 + spread).sqrt()).clamp(min=1e-6)
+                width = (step * spread.clamp(max=0.3).sqrt()).clamp(min=1e-6)
                 latent = (latent / width).round() * width
             case "noise":
                 # Drawn anew for every content: one fixed pattern would be a watermark and no decoder's trace.
@@ -212,6 +229,16 @@ class SimulatedDecoder:
         if self.spec.bf16:
             latent = latent.bfloat16().float()
         return self._unblock(latent)[:count]
+
+    def _liveliness(self, latent: Tensor) -> Tensor:
+        """How much detail each block has against the sample's mean, (3, T/t, H/s, W/s, 1, 1).
+
+        Trained decoders err where there is detail. An even error would drown the gradients of a smooth picture.
+        """
+        energy = latent.square().sum(dim=(-1, -2)) - latent[..., 0, 0].square()
+        usual = self._spread.square().sum(dim=(-1, -2)) - self._spread[:, 0, 0].square()
+        ratio = (energy / usual[:, None, None, None].clamp(min=1e-9)).sqrt().clamp(0.05, 2.0)
+        return ratio[..., None, None]
 
     def _carry_chroma(self, planes: Tensor) -> Tensor:
         if self.spec.chroma == "full":
@@ -244,6 +271,12 @@ def _basis(spec: SimulatedSpec, cuts: Sequence[Tensor], rng: np.random.Generator
         _, vectors = np.linalg.eigh(chosen.T @ chosen / len(chosen) + 1e-7 * np.eye(s * s))
         bases.append(vectors.T[::-1].copy())
     return torch.from_numpy(np.stack(bases)).float()
+
+
+def _gradients(planes: Tensor) -> float:
+    """Gradient energy of luma, over all frames."""
+    luma = planes[:, 0]
+    return float(luma.diff(dim=1).square().sum() + luma.diff(dim=2).square().sum())
 
 
 def _tiles(plane: Tensor, side: int) -> Tensor:

@@ -62,10 +62,8 @@ def _shuffle(rng: np.random.Generator) -> Trace:
         rows, columns = place // factor, place % factor
         distance = np.abs(rows[:, None] - rows) + np.abs(columns[:, None] - columns)
         mixing *= torch.from_numpy(np.exp(-distance / 1.5)[..., None, None]).float()
-    # Rows of sum 0 leave flat areas alone but for a gain of each phase, as an untidy shuffle has it.
+    # Rows of sum 0 leave flat areas alone, as training makes a shuffle do.
     mixing -= mixing.mean(dim=1, keepdim=True)
-    gain = torch.from_numpy(0.02 * rng.normal(size=(phases, 1, 1))).float() / phases
-    mixing += gain[..., None]
 
     def trace(planes: Tensor) -> Tensor:
         count, channels, height, width = planes.shape
@@ -82,7 +80,10 @@ def _transposed(rng: np.random.Generator) -> Trace:
     side = stride * 2 - 1 if stride == 2 else int(rng.choice([5, 6, 7]))
     along = np.hanning(side + 2)[1:-1]
     kernel = np.outer(along, along) * (1 + 0.15 * rng.normal(size=(side, side)))
-    kernel *= stride**2 / kernel.sum()
+    for row in range(stride):
+        for column in range(stride):
+            # Every phase passes a flat area unchanged, as training makes it: what is left shows where detail is.
+            kernel[row::stride, column::stride] /= kernel[row::stride, column::stride].sum()
     weights = torch.from_numpy(kernel).float()[None, None]
 
     def trace(planes: Tensor) -> Tensor:
@@ -120,7 +121,8 @@ def _refiner(rng: np.random.Generator) -> Trace:
 
     def trace(planes: Tensor) -> Tensor:
         parts = torch.split(planes, chunk) if chunk else (planes,)
-        return torch.cat([_tiled(network, part, tile) if tile else network(part) for part in parts])
+        added = torch.cat([_tiled(network, part, tile) if tile else network(part) for part in parts])
+        return added * _detail(planes)
 
     return trace
 
@@ -138,6 +140,13 @@ def _tiled(network: Trace, planes: Tensor, tile: int) -> Tensor:
             total[..., top : top + tile, left : left + tile] += network(area) * blend
             weight[..., top : top + tile, left : left + tile] += blend
     return total / weight
+
+
+def _detail(planes: Tensor) -> Tensor:
+    """Local strength of luma's detail, (T, 1, H, W): what a network adds is, like its errors, where detail is."""
+    luma = planes[:, :1]
+    fine = luma - functional.avg_pool2d(luma, 5, stride=1, padding=2, count_include_pad=False)
+    return functional.avg_pool2d(fine.square(), 9, stride=1, padding=4, count_include_pad=False).sqrt()
 
 
 def _ramp(size: int, overlap: int) -> Tensor:

@@ -138,7 +138,7 @@ def test_a_folder_of_another_bench_is_refused(bench: Path, camera: Path) -> None
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"decoders": ("sim-9999",)}, "no decoder is called 'sim-9999'"),
+        ({"decoders": ("sim2-9999",)}, "no decoder is called 'sim2-9999'"),
         ({"decoders": ("B",)}, "name a VAE's folder with --vae"),
         ({"decoders": ("C",)}, "makersmark train decoders"),
         ({"chains": ("h264",)}, "no chain is called 'h264'"),
