@@ -21,7 +21,7 @@ from jobs.train.weights import load as load_instance
 
 Decode = Callable[[Sequence[Rgb]], list[Rgb]]
 KINDS = ("A", "B", "C", "D")
-# Trained instances that the package ships, architecture prototypes all of them.
+# Where trained instances lie that ship with the package, once there are some: architecture prototypes all of them.
 PROTOTYPES = Path(__file__).resolve().parent.parent / "train" / "prototypes"
 
 

@@ -57,7 +57,7 @@ def decoders(
     ] = None,
     vae: Annotated[Path | None, typer.Option("--vae", metavar="DIR", help="A VAE checkpoint, kind B.")] = None,
     instances: Annotated[
-        Path | None, typer.Option("--instances", metavar="DIR", help="Trained instances, kind C; default: the shipped.")
+        Path | None, typer.Option("--instances", metavar="DIR", help="Trained instances, kind C.")
     ] = None,
     chains: Annotated[
         list[str] | None,
