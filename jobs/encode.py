@@ -95,20 +95,49 @@ def write_video(path: Path, frames: Iterable[Rgb], *, fps: Fraction, chain: Code
     return target.frames
 
 
+def write_lossless(path: Path, frames: Iterable[Rgb], *, fps: Fraction) -> int:
+    """Keeps RGB frames as 4:2:0 planes without further loss (FFV1 in Matroska); returns their number.
+
+    The planes are those that ``write_video`` would hand to its encoder. Raises ValueError for no frames.
+    """
+    with _whole(path) as part, av.open(str(part), "w", format="matroska", options={"fflags": "+bitexact"}) as out:
+        stream: Any = None
+        number = 0
+        for number, rgb in enumerate(frames, start=1):
+            frame = _to_420(VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"))
+            if stream is None:
+                settings = {"level": "3", "slices": "4", "slicecrc": "1", "g": "1", "threads": "1"}
+                stream = out.add_stream("ffv1", rate=fps, options=settings)
+                stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, "yuv420p"
+                stream.codec_context.time_base = 1 / fps
+            frame.pts, frame.time_base = number - 1, 1 / fps
+            out.mux(stream.encode(frame))
+        if stream is None:
+            raise ValueError(f"no frames for {path.name}: a video needs at least one")
+        out.mux(stream.encode(None))
+    return number
+
+
 def reencode(
-    source: Path, target: Path, chain: CodecChain, *, max_frames: int | None = None, crop_px: int | None = None
+    source: Path,
+    target: Path,
+    chain: CodecChain,
+    *,
+    max_frames: int | None = None,
+    crop_px: int | None = None,
+    fps: Fraction | None = None,
 ) -> int:
     """Takes a video of any kind through the chain, plane to plane: 8-bit 4:2:0 in, no detour over RGB.
 
     crop_px: first a centre crop to at most this side, with even sides and offsets. Frames keep their order and get
-    even spacing at the average rate; metadata, audio and colour tags are dropped, so that two files out of one chain
-    differ in their pixels only. Full-range, deeper or denser-chroma sources are converted to 8-bit limited 4:2:0.
+    even spacing at the average rate, or at ``fps``; metadata, audio and colour tags are dropped, so that files out of
+    one chain differ in their pixels only. Full-range, deeper or denser-chroma sources become 8-bit limited 4:2:0.
     Returns the number of frames. Damaged packets are skipped; a stream that changes its size ends there. Raises
     FailureError (jobs.errors) where nothing can be read: not_found, empty_file, not_a_video, no_video_stream,
     unsupported_codec (also for pictures too small for the encoder), too_large, damaged. Raises ValueError where
     ``chain.crop`` does not fit.
     """
-    with _opened(source) as (container, stream), _Target(target, chain, _rate(stream)) as sink:
+    with _opened(source) as (container, stream), _Target(target, chain, fps or _rate(stream)) as sink:
         size: tuple[int, int] | None = None
         for frame in _decoded(container, stream):
             size = size or (frame.width, frame.height)

@@ -17,7 +17,7 @@ from jobs.record import describe_verdict
 
 if TYPE_CHECKING:  # the verbs import torch and faiss, which help and look-ups need not wait for
     from fingerprint_db.catalogue import GeneratorRow
-    from jobs.bench import Measurement
+    from jobs.bench.speed import Measurement
     from jobs.generators import EnrolledOnly, Listing
     from jobs.quarantine import SetAside
     from jobs.rematch import RematchSummary

@@ -12,7 +12,7 @@ from cluster.executor import WorkersUnavailableError
 from cluster.outcome import FailureError, Policy
 from fingerprint_db.catalogue import CatalogueError
 from fingerprint_db.errors import FingerprintDbError
-from jobs.cli import archive_verbs, knowledge_verbs, record_verbs, snapshot_verbs, upkeep_verbs
+from jobs.cli import archive_verbs, bench_verbs, knowledge_verbs, record_verbs, snapshot_verbs, upkeep_verbs
 from jobs.cli.options import (
     BAD_USAGE,
     DONE,
@@ -43,6 +43,8 @@ app.add_typer(record_verbs.app)
 app.add_typer(record_verbs.quarantine_app, name="quarantine")
 app.add_typer(snapshot_verbs.app, name="snapshots")
 app.add_typer(upkeep_verbs.app)
+app.add_typer(bench_verbs.bench_app, name="bench")
+app.add_typer(bench_verbs.train_app, name="train")
 
 
 def main() -> None:

@@ -208,18 +208,3 @@ def evaluate(
         report.print(Console())
     unreadable = [left for left in report.left_out if left.kind not in ("duplicate", "contradictory", "enrolled")]
     name_failures({left.name: f"{left.kind}: {left.message}" for left in unreadable})
-
-
-@app.command()
-def bench(
-    context: typer.Context,
-    files: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="Default: a clip made here.")] = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Paired repetitions.")] = 3,
-    as_json: AsJson = False,
-) -> None:
-    """Measure decoding and fingerprinting on this machine: medians, and ratios of what was paired in one run."""
-    from jobs.bench import measure
-
-    show.bench(
-        Console(), measure(files or [], settings_of(context), rounds=rounds, console=progress_console()), as_json
-    )

@@ -51,6 +51,7 @@ class Harness:
         from jobs.scan import current_spec
         from jobs.settings import Settings
 
+        stage.without_starter()
         self._folder = folder
         self.sabotage: Callable[[], None] | None = None
         self._archive, kept = folder / "archive", folder / "stored.pickle"

