@@ -37,15 +37,17 @@ def run_evaluation(
     protocol: str,
     chain: str,
     learn_from: Sequence[str] = (),
+    learn_with: Sequence[Path] = (),
     grid: Sequence[str] = (),
     cache: Path | None,
     console: Console,
 ) -> EvaluationReport:
     """Bring the clips through the chain, fingerprint them, judge them by the protocol, measure.
 
-    learn_from: chains whose copies the folds also learn from. grid: chains whose copies are judged besides, by what
-    was learned without them. cache: None keeps the work inside a local home that exists, else in a folder that is
-    removed afterwards.
+    learn_from: chains whose copies the folds also learn from. learn_with: manifests of further clips, as they are, that
+    the folds also learn from where these share no source with what is judged. grid: chains whose copies are judged
+    besides, by what was learned without them. cache: None keeps the work inside a local home that exists, else in a
+    folder that is removed afterwards.
     Raises BadUsageError with one sentence for a manifest, protocol or chain that cannot be used.
     """
     wanted = protocol.replace("-", "_")
@@ -59,30 +61,39 @@ def run_evaluation(
         with tempfile.TemporaryDirectory(prefix="makersmark-evaluate-") as passing:
             kept = cache or (_inside_home(settings) or Path(passing))
             others = [parse_chain(name) for name in learn_from]
+            lessons = [load_manifest(other, resolve_by_catalogue) for other in learn_with]
             cells = {name: parse_chain(name) for name in dict.fromkeys(grid)}
-            chains = [codec, *others, *cells.values()]
-            with Meter(console, "evaluate", 2 * len(labelled.clips) * len(chains)) as meter:
+            through_chains = [codec, *others, *cells.values()]
+            work = [(labelled, one) for one in through_chains] + [(other, None) for other in lessons]
+            with Meter(console, "evaluate", 2 * sum(len(one.clips) for one, _ in work)) as meter:
                 gathered, *more = [
                     gather(
-                        labelled,
+                        clips,
                         settings,
                         chain=one,
                         cache=EvaluationCache(kept),
                         progress=lambda step: meter.advance(note=step),
                     )
-                    for one in chains
+                    for clips, one in work
                 ]
-            also, through = more[: len(others)], more[len(others) :]
+            also, through = more[: len(others)], more[len(others) : len(through_chains) - 1]
+            taught = more[len(through_chains) - 1 :]
             return evaluate(
                 labelled,
                 gathered,
                 spec_id=spec.id,
                 known=_known(settings, spec),
                 also=[each.evidence for each in also],
+                beside=[
+                    (clip, seen.evidence[clip.name])
+                    for other, seen in zip(lessons, taught, strict=True)
+                    for clip in other.clips
+                    if clip.name in seen.evidence
+                ],
                 grid={name: each.evidence for name, each in zip(cells, through, strict=True)},
                 options=EvaluationOptions(
                     protocol=cast(Protocol, wanted),
-                    chain=_described(codec, others),
+                    chain=_described(codec, others, len(lessons)),
                     learned=tuple(name for name, one in cells.items() if one in (codec, *others)),
                 ),
                 progress=lambda step: console.print(f"judging: {step}", style="dim", highlight=False),
@@ -91,9 +102,10 @@ def run_evaluation(
         raise BadUsageError(str(error)) from error
 
 
-def _described(chain: EvaluationChain | None, others: Sequence[EvaluationChain | None]) -> str:
+def _described(chain: EvaluationChain | None, others: Sequence[EvaluationChain | None], manifests: int) -> str:
     names = [each.name if each else "none" for each in (chain, *others)]
-    return names[0] + (f"; learned also from {'; '.join(names[1:])}" if others else "")
+    names += [f"{manifests} further manifest{'s' if manifests > 1 else ''}"] if manifests else []
+    return names[0] + (f"; learned also from {'; '.join(names[1:])}" if names[1:] else "")
 
 
 def _inside_home(settings: Settings) -> Path | None:

@@ -16,7 +16,7 @@ from jobs.errors import BadUsageError
 SUFFIX: dict[Codec, str] = {"x264": ".mp4", "x265": ".mkv", "vp9": ".webm", "av1": ".mp4"}
 # A crop phase moves the decoder's lattice against the codec's; so many pixels are given up for it.
 PHASES = 16
-_SPELLING = re.compile(r"(?P<codec>[a-z0-9]+)-crf(?P<crf>\d+)(-x(?P<scale>\d+(\.\d+)?))?")
+_SPELLING = re.compile(r"(?P<codec>[a-z0-9]+)-crf(?P<crf>\d+)(-x(?P<scale>\d+(\.\d+)?))?(?P<aligned>-aligned)?")
 _RANDOM = re.compile(r"random(-(?P<number>\d+))?")
 
 
@@ -34,7 +34,8 @@ class SharedChain:
 
 
 def check_chain(name: str) -> str:
-    """The name, if a chain is called so: ``random``, ``random-2``, ``x264-crf23``, ``vp9-crf33-x0.75``.
+    """The name, if a chain is called so: ``random``, ``random-2``, ``x264-crf23``, ``vp9-crf33-x0.75``,
+    ``x264-crf23-aligned``.
 
     Raises BadUsageError otherwise.
     """
@@ -48,8 +49,9 @@ def shared_chain(name: str, content: str, seed: int, height: int, width: int, fp
     """The chain of that name for one content of height x width pixels.
 
     The crop phase depends on the seed and the content alone: every chain of a content, and every member in it, has the
-    same. ``random``: x264 in 6 of 10, x265 and VP9; quality 15-35, preset, GOP, B-frames, scale 0.5-1.25 (4 in 10
-    unscaled) and stated frame rate are drawn too.
+    same. ``-aligned`` leaves the decoder's lattice where a generator's own files have it, at the frame's corner:
+    signatures are enrolled from such clips. ``random``: x264 in 6 of 10, x265 and VP9; quality 15-35, preset, GOP,
+    B-frames, scale 0.5-1.25 (4 in 10 unscaled) and stated frame rate are drawn too.
     """
     phase = _generator("phase", content, seed)
     top, left = (2 * int(phase.integers(PHASES // 2)) for _ in range(2))
@@ -57,6 +59,8 @@ def shared_chain(name: str, content: str, seed: int, height: int, width: int, fp
     spelled = _SPELLING.fullmatch(check_chain(name))
     if spelled is not None:
         scale = float(spelled["scale"] or 1)
+        if spelled["aligned"]:
+            crop = (0, 0, *crop[2:])
         codec = CodecChain(cast(Codec, spelled["codec"]), int(spelled["crf"]), scale=scale, crop=crop)
         return SharedChain(name, codec, fps)
     rng = _generator(name, content, seed)

@@ -27,7 +27,7 @@ from jobs.bench.footage import Footage, Split, load_footage
 from jobs.bench.gate import round_trip
 from jobs.bench.negatives import NEGATIVES
 from jobs.bench.roster import BenchDecoder, Decode, choose
-from jobs.bench.table import Row, Summary, summarise, write_table
+from jobs.bench.table import Row, Summary, summarise, write_labelled, write_table
 from jobs.encode import Rgb, reencode, write_lossless
 from jobs.errors import BadUsageError
 from jobs.progress import Meter
@@ -105,6 +105,7 @@ def bench_decoders(footage: Path | None, out: Path, plan: BenchPlan, console: Co
             except FailureError as error:
                 console.print(f"left out: {content.clip.name}: {error.failure.message}", highlight=False, markup=False)
             write_table(out / "manifest.csv", rows)
+            write_labelled(out / "labelled.csv", rows)
             meter.advance(note=content.id)
     return summarise(rows)
 

@@ -138,6 +138,24 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
     os.replace(part, path)
 
 
+def write_labelled(path: Path, rows: Sequence[Row]) -> None:
+    """Writes what can be enrolled and learned from, as `enroll --manifest` and `evaluate --learn-with` read it.
+
+    Only coded files: camera footage as camera, real networks (A, B) as processors of it. Hard negatives, prototypes and
+    simulated decoders are left out, since they are nobody's signature.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "label", "generator", "source"))
+        for row in rows:
+            if row.chain is not None and row.member.kind in ("camera", "A", "B"):
+                filmed = row.member.kind == "camera"
+                label, maker = ("camera", "") if filmed else ("processed", row.member.slug)
+                writer.writerow((row.file, label, maker, row.content.clip.source))
+    os.replace(part, path)
+
+
 def show_summaries(console: Console, found: Sequence[Summary], *, as_json: bool) -> None:
     """Prints one line a decoder, or one JSON list."""
     if as_json:

@@ -170,6 +170,10 @@ def evaluate(
         list[str] | None,
         typer.Option("--learn-from", metavar="CHAIN", help="Folds also learn from copies through it."),
     ] = None,
+    learn_with: Annotated[
+        list[Path] | None,
+        typer.Option("--learn-with", metavar="MANIFEST.csv", help="Folds also learn from these clips, source apart."),
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option("--cache", metavar="DIR", help="Keep re-encoded clips here; default: in the home.")
     ] = None,
@@ -194,6 +198,7 @@ def evaluate(
         protocol=protocol,
         chain=chain,
         learn_from=learn_from or (),
+        learn_with=learn_with or (),
         grid=grid_chains or (DEFAULT_GRID if grid else ()),
         cache=cache,
         console=progress_console(),

@@ -20,6 +20,7 @@ from jobs.record import judge_file
 from jobs.snapshots import CAMERA
 
 Copies = Mapping[str, Evidence]  # evidence of the same clips through another chain, by clip name
+Lesson = tuple[Clip, Evidence]  # a clip that is learned from and never judged
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,15 +47,18 @@ def train(
     folds: Sequence[Fold],
     spec_id: str,
     *,
+    beside: Sequence[Lesson] = (),
     shuffle: int | None = None,
     progress: Callable[[str], None] = lambda _step: None,
 ) -> Iterator[Trained]:
     """Build each fold's system from its known clips, and from their copies through other chains (``also``).
 
+    beside: clips of other manifests (a decoder bench) that every fold learns from as well, except those that share a
+    source with a held-out clip, or a maker that the fold knows from nowhere else.
     shuffle: seed by which the makers are dealt anew among the known clips of each fold, for the null of shuffled
     labels; None leaves them as they are.
     """
-    families, kinds = _facts(clips)
+    families, kinds = _facts([*clips, *(clip for clip, _ in beside)])
     random = np.random.default_rng(shuffle)
     for fold in folds:
         progress(fold.name)
@@ -68,10 +72,19 @@ def train(
             seen = [evidence[i], *(copies[clips[i].name] for copies in also if clips[i].name in copies)]
             found = (_record(clips[i], makers[i], one, spec_id) for one in seen)
             learned += [record for record in found if record is not None]
+        lessons = (_record(clip, maker_of(clip), seen, spec_id) for clip, seen in _apart(beside, clips, fold))
+        learned += [record for record in lessons if record is not None]
         snapshot = build_snapshot(
             learned, spec_id=spec_id, families=families | {CAMERA: None}, kinds=kinds, notes=f"evaluation, {fold.name}"
         )
         yield Trained(fold, Matcher(snapshot), frozenset(record.generator for record in learned))
+
+
+def _apart(beside: Sequence[Lesson], clips: Sequence[Clip], fold: Fold) -> Iterator[Lesson]:
+    """What a fold may learn from besides its own: nothing of a held-out source, nothing of a maker held out whole."""
+    sources = {clips[i].source for i in fold.held_out}
+    unknown = {maker_of(clips[i]) for i in fold.held_out} - {maker_of(clips[i]) for i in fold.known} - {CAMERA}
+    return ((clip, seen) for clip, seen in beside if clip.source not in sources and maker_of(clip) not in unknown)
 
 
 def judge_fold(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,7 +15,7 @@ from jobs.evaluate.figures import FigureTable, Judged, NullTable, per_generator,
 from jobs.evaluate.folds import Fold, leave_one_generator_out, leave_one_source_out, same_page_sets
 from jobs.evaluate.gather import Evidence, Gathered
 from jobs.evaluate.grid import Cell, measure_cell
-from jobs.evaluate.judging import Copies, Known, judge_by_snapshot, judge_fold, train
+from jobs.evaluate.judging import Copies, Known, Lesson, Trained, judge_by_snapshot, judge_fold, train
 from jobs.evaluate.manifest import Clip, Label, LeftOut, Manifest, Resolve, resolve_by_catalogue
 from jobs.evaluate.nulls import TREES, NullScores, score_nulls, score_sharpness
 from jobs.evaluate.report import EvaluationReport, OpenSet, PageFigures
@@ -51,11 +51,24 @@ class _Case:
     clips: Sequence[Clip]
     evidence: Sequence[Evidence]
     also: Sequence[Copies]
+    beside: Sequence[Lesson]
     grid: Mapping[str, Copies]
     spec_id: str
     resolve: Resolve
     progress: Callable[[str], None]
     cells: dict[str, dict[int, Judged]] = field(default_factory=dict)
+
+    def train(self, folds: Sequence[Fold]) -> Iterator[Trained]:
+        """The system of each fold, learned from its known side and from what lies beside."""
+        return train(
+            self.clips,
+            self.evidence,
+            self.also,
+            folds,
+            self.spec_id,
+            beside=self.beside,
+            progress=self.progress,
+        )
 
     def copies(self, chain: str) -> dict[int, Evidence]:
         """Evidence of one chain by clip number, of the clips that went through it."""
@@ -70,6 +83,7 @@ def evaluate(
     spec_id: str,
     known: Known | None = None,
     also: Sequence[Copies] = (),
+    beside: Sequence[Lesson] = (),
     grid: Mapping[str, Copies] | None = None,
     options: EvaluationOptions | None = None,
     resolve: Resolve = resolve_by_catalogue,
@@ -78,6 +92,7 @@ def evaluate(
     """Judge the gathered clips and measure the verdicts; deterministic for equal inputs and options.
 
     also: the same clips through other chains, by name; folds learn from them too and never judge them.
+    beside: clips of other manifests that folds learn from too, as far as they share no source with what is judged.
     grid: the same clips through further chains, by chain; they are judged by the same folds and never learned from.
     known: what the ``snapshot`` protocol judges by; clips whose content it has seen are left out and listed.
     progress: called with a few words before each fold. Raises ValueError, one sentence, when the protocol asked for
@@ -99,7 +114,7 @@ def evaluate(
         raise ValueError("no clip is left to judge: every one is unreadable or already enrolled")
     evidence = [gathered.evidence[clip.name] for clip in clips]
     notes: list[str] = []
-    case = _Case(clips, evidence, also, grid or {}, spec_id, resolve, progress)
+    case = _Case(clips, evidence, also, beside, grid or {}, spec_id, resolve, progress)
     shuffled: NullTable | None = None
     if protocol == "snapshot" and known is not None:
         folds = _null_folds(clips, options.max_folds, notes)
@@ -201,7 +216,7 @@ def _by_folds(case: _Case, folds: Sequence[Fold]) -> list[Judged]:
     judged: dict[int, Judged] = {}
     evidence = dict(enumerate(case.evidence))
     chains = {chain: case.copies(chain) for chain in case.grid}
-    for trained in train(case.clips, case.evidence, case.also, folds, case.spec_id, progress=case.progress):
+    for trained in case.train(folds):
         judged |= judge_fold(trained, case.clips, evidence, case.spec_id, case.resolve)
         for chain, copies in chains.items():
             through = judge_fold(trained, case.clips, copies, case.spec_id, case.resolve)
@@ -233,7 +248,7 @@ def _open_set(case: _Case, options: EvaluationOptions, notes: list[str]) -> Open
         return None
     evidence = dict(enumerate(case.evidence))
     judged: list[Judged] = []
-    for trained in train(case.clips, case.evidence, case.also, folds, case.spec_id, progress=case.progress):
+    for trained in case.train(folds):
         judged += judge_fold(trained, case.clips, evidence, case.spec_id, case.resolve).values()
     table = FigureTable(judged, {})
     figures = table.measure()

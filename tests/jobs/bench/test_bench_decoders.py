@@ -11,18 +11,21 @@ import sys
 import time
 from collections import defaultdict
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from jobs.bench.contents import TRIM
-from jobs.bench.decoders import bench_decoders
+from jobs.bench.chain import shared_chain
+from jobs.bench.contents import TRIM, Content
+from jobs.bench.decoders import Member, bench_decoders
 from jobs.bench.footage import load_footage, split_of
 from jobs.bench.negatives import NEGATIVES
-from jobs.bench.table import COLUMNS
+from jobs.bench.table import COLUMNS, Row, write_labelled
 from jobs.encode import read_frames, write_lossless
 from jobs.errors import BadUsageError
+from jobs.evaluate.manifest import Label, load_manifest
 from tests.jobs.bench.conftest import QUIET, SMALL_D, SOURCES, rows
 
 
@@ -170,3 +173,43 @@ def test_only_the_camera_rows_of_a_manifest_are_footage(camera: Path, tmp_path: 
     assert {clip.source for clip in found} == {"street", "meadow"}
     with pytest.raises(BadUsageError, match="14 frames, 99 are needed"):
         load_footage(tmp_path / "manifest.csv", frames=99)
+
+
+def _member(kind: str) -> Member:
+    return Member(f"net-{kind.lower()}", kind, "", "")
+
+
+def test_what_can_be_enrolled_is_listed_as_a_labelled_manifest(bench: Path, camera: Path, tmp_path: Path) -> None:
+    listed = load_manifest(bench / "labelled.csv")
+    untouched = {row["file"]: row["source"] for row in rows(bench) if row["kind"] == "camera" and row["chain"] != "raw"}
+    assert {clip.name: clip.source for clip in listed.clips} == untouched, "simulated decoders are nobody's signature"
+    assert {clip.label for clip in listed.clips} == {Label.CAMERA}
+    (clip, *_), _left = load_footage(camera, frames=9)
+    content = Content("c", replace(clip, source="street"), 0, 9, (0, 0, 128, 128))
+    chain = shared_chain("x264-crf23-aligned", "c", 0, 96, 96, Fraction(25))
+    made = [
+        Row(
+            f"{kind}-{n}.mp4",
+            content,
+            Member(f"net-{kind.lower()}", kind, "", ""),
+            one,
+            30.0,
+            1.0,
+            True,
+            1.0,
+            "",
+            9,
+            96,
+            96,
+        )
+        for kind in ("A", "B", "C", "D", "hard_negative")
+        for n, one in enumerate((None, chain))
+    ]
+    for row in made:
+        (tmp_path / row.file).write_bytes(row.file.encode())
+    write_labelled(tmp_path / "labelled.csv", made)
+    found = load_manifest(tmp_path / "labelled.csv").clips
+    assert {(clip.label, clip.generator, clip.source) for clip in found} == {
+        (Label.PROCESSED, "net-a", "street"),
+        (Label.PROCESSED, "net-b", "street"),
+    }

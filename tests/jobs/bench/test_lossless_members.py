@@ -61,6 +61,15 @@ def test_random_chains_cover_what_they_promise_and_share_one_crop_phase_a_conten
         assert (named.codec.crop, named.codec.crf, named.codec.scale) == (chain.codec.crop, 33, 0.75)
 
 
+def test_an_aligned_chain_leaves_the_lattice_at_the_corner_and_the_size_as_it_was() -> None:
+    for n in range(20):
+        moved = shared_chain("x264-crf23", f"content-{n}", 1, 288, 288, Fraction(25)).codec
+        aligned = shared_chain("x264-crf23-aligned", f"content-{n}", 1, 288, 288, Fraction(25)).codec
+        assert moved.crop is not None
+        assert aligned.crop == (0, 0, *moved.crop[2:])
+        assert (aligned.codec, aligned.crf, aligned.scale) == (moved.codec, moved.crf, moved.scale)
+
+
 @pytest.mark.parametrize("name", ["", "x264", "x264-crf", "mpeg2-crf20", "random-", "random2"])
 def test_a_chain_that_nobody_knows_is_refused(name: str) -> None:
     with pytest.raises(BadUsageError, match="no chain is called"):
