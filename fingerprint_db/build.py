@@ -21,13 +21,20 @@ from fingerprint_db.thresholds import Rehearsal, choose_gates, grade_classes, qu
 
 MIN_BUCKET = 30  # camera clips, and made clips, that a quality bucket needs for a calibration of its own
 MIN_BUCKET_SOURCES = 5
+PIECES = 12  # windows of a clip, spread over it, that the detection direction is learned from beside the clip's mean
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clips:
-    """The signatures pooled, one row a clip."""
+    """The signatures, one row a clip.
+
+    vectors: view -> (N, D), pooled. pieces: view -> (M, D), some windows of every clip and its pooled vector once more;
+    owners: (M,) the clip of each piece.
+    """
 
     vectors: Mapping[str, Floats]
+    pieces: Mapping[str, Floats]
+    owners: NDArray[np.int64]
     makers: tuple[str, ...]
     sources: tuple[str, ...]
     made: NDArray[np.bool_]
@@ -38,8 +45,11 @@ class Clips:
 
     def take(self, chosen: NDArray[np.bool_]) -> Clips:
         rows = np.flatnonzero(chosen)
+        kept = np.asarray(chosen)[self.owners]
         return Clips(
             {name: vectors[rows] for name, vectors in self.vectors.items()},
+            {name: pieces[kept] for name, pieces in self.pieces.items()},
+            (np.cumsum(chosen) - 1)[self.owners[kept]],
             tuple(self.makers[i] for i in rows),
             tuple(self.sources[i] for i in rows),
             self.made[rows],
@@ -47,7 +57,8 @@ class Clips:
         )
 
     def fit(self, *, retrieval: bool) -> ScoringModel:
-        return fit_model(self.vectors, self.makers, self.sources, self.made, retrieval=retrieval)
+        pieces = (self.pieces, self.owners)
+        return fit_model(self.vectors, self.makers, self.sources, self.made, pieces=pieces, retrieval=retrieval)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,13 +193,28 @@ def fold_masks(clips: Clips, folds: int) -> list[NDArray[np.bool_]]:
 
 def _pool(records: Sequence[SignatureRecord], kinds: Mapping[str, str]) -> Clips:
     vectors = {name: [pool(getattr(record, name)) for record in records] for name in VIEWS}
+    spread = [_spread(len(getattr(record, VIEWS[0]))) for record in records]
+    pieces = {
+        name: [
+            np.vstack([np.asarray(getattr(record, name), dtype=np.float64)[chosen], pooled])
+            for record, chosen, pooled in zip(records, spread, vectors[name], strict=True)
+        ]
+        for name in VIEWS
+    }
     return Clips(
         {name: np.stack(rows) if rows else np.zeros((0, 0)) for name, rows in vectors.items()},
+        {name: np.vstack(rows) if rows else np.zeros((0, 0)) for name, rows in pieces.items()},
+        np.repeat(np.arange(len(records)), [len(chosen) + 1 for chosen in spread]),
         tuple(record.generator for record in records),
         tuple(record.source for record in records),
         np.array([kinds.get(record.generator) != "camera" for record in records], dtype=bool),
         tuple(quality_bucket(record.quality) for record in records),
     )
+
+
+def _spread(windows: int) -> NDArray[np.int64]:
+    """At most PIECES of so many windows, spread evenly, first and last among them."""
+    return np.unique(np.linspace(0, windows - 1, min(windows, PIECES)).astype(np.int64))
 
 
 def _calibrate(clips: Clips, rehearsal: Rehearsal, remarks: list[str]) -> tuple[Calibration, Floats]:

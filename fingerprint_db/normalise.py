@@ -7,6 +7,7 @@ clips counts no more than it should, and all of them are deterministic.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +69,7 @@ def source_weights(classes: Sequence[str], sources: Sequence[str]) -> Floats:
     page with fifty).
     """
     keys = list(zip(classes, sources, strict=True))
-    sizes = {key: keys.count(key) for key in set(keys)}
+    sizes = Counter(keys)
     weights = np.array([sizes[key] ** -0.5 for key in keys])
     return weights / weights.mean() if len(weights) else weights
 

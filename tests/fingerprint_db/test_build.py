@@ -12,6 +12,7 @@ from fingerprint_db.build import build_snapshot, fold_masks, rehearse
 from fingerprint_db.errors import SpecMismatchError
 from fingerprint_db.matcher import Matcher
 from fingerprint_db.pack import read_pack, write_pack
+from fingerprint_db.scoring import VIEWS
 from fingerprint_db.verdict import VerdictKind
 from tests.fingerprint_db.signatures import QUALITY, SPEC, World
 
@@ -73,6 +74,28 @@ def test_every_rehearsal_score_comes_from_a_model_that_did_not_see_the_source(go
     assert np.sum(masks, axis=0).tolist() == [1] * len(records)
     for mask, trained in zip(masks, seen, strict=True):
         assert trained.isdisjoint({clips.sources[i] for i in np.flatnonzero(mask)})
+
+
+def test_the_windows_that_the_detection_direction_learns_from_go_with_their_clips():
+    import fingerprint_db.build as module
+
+    records = sorted(good_world()[1], key=lambda record: record.key)
+    clips = module._pool(records, CAMERA)
+    chosen = np.arange(len(records)) % 3 == 1
+    some = clips.take(chosen)
+    kept = [record for record, one in zip(records, chosen, strict=True) if one]
+    assert len(some) == len(kept)
+    for number, record in enumerate(kept):
+        for name in VIEWS:
+            mine = some.pieces[name][some.owners == number]
+            windows = np.asarray(getattr(record, name), dtype=np.float64)
+            assert len(mine) == min(len(windows), module.PIECES) + 1
+            assert {row.tobytes() for row in mine[:-1]} <= {row.tobytes() for row in windows}
+            assert mine[0].tobytes() == windows[0].tobytes()
+            assert mine[-1] == pytest.approx(some.vectors[name][number])
+    assert module._spread(1).tolist() == [0]
+    assert len(module._spread(500)) == module.PIECES
+    assert module._spread(500)[[0, -1]].tolist() == [0, 499]
 
 
 def test_sources_of_one_maker_fall_into_different_folds():

@@ -197,7 +197,9 @@ def test_a_generated_stretch_inside_camera_footage_is_reported_with_its_seconds(
     segments = judge(matcher, spliced(world, ["camera", "svd", "camera"])).segments
     assert [segment.generator for segment in segments] == [None, "svd", None]
     middle = segments[1]
-    assert (middle.start_s, middle.end_s) == (8.0, 15.6)
+    # To within a burst: one of two windows may lean the wrong way by itself.
+    assert 8.0 <= middle.start_s <= 9.0
+    assert 14.6 <= middle.end_s <= 15.6
     assert middle.verdict is VerdictKind.ATTRIBUTED
     assert middle.llr > 0 > segments[0].llr
 

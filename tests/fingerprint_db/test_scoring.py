@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fingerprint_db.calibrate import auc
 from fingerprint_db.normalise import source_weights, within_covariance
 from fingerprint_db.scoring import VIEWS, fit_model
 
@@ -89,3 +90,22 @@ def test_a_single_class_gives_finite_scores():
     vectors, _, sources, _ = clips()
     model = fit_model(vectors, ["camera"] * 90, sources, np.zeros(90, dtype=bool))
     assert np.isfinite(model.class_cosines(vectors)).all()
+
+
+def test_the_direction_is_learned_from_the_windows_where_these_are_given():
+    """Clips' means that hide a direction in which windows scatter: only the windows can tell it from the difference."""
+    random = np.random.default_rng(5)
+    made = np.arange(40) % 2 == 0
+    makers = ["maker" if one else "camera" for one in made]
+    sources = [f"page {i // 4}" for i in range(40)]
+    owners = np.repeat(np.arange(40), 30)
+    content = random.normal(size=(1200, 1)) * 8.0
+    signal = np.where(made[owners], 1.0, -1.0)[:, None] + random.normal(size=(1200, 1))
+    # The first number carries trace and content, the second content alone.
+    rows = np.hstack([signal + content, content, random.normal(size=(1200, 4))])
+    windows = {name: rows + 1e-3 * random.normal(size=rows.shape) for name in VIEWS}
+    means = {name: np.stack([rows[owners == i].mean(axis=0) for i in range(40)]) for name in VIEWS}
+    pooled = fit_model(means, makers, sources, made, retrieval=False)
+    learned = fit_model(means, makers, sources, made, pieces=(windows, owners.astype(np.int64)), retrieval=False)
+    assert auc(learned.detect(windows)[:, 0], made[owners]) > auc(pooled.detect(windows)[:, 0], made[owners])
+    assert learned.means.tolist() == pooled.means.tolist(), "class scores stay with the means"
