@@ -51,11 +51,12 @@ bench: setup ## measure decoding and fingerprinting on this machine, as ratios
 	$(BIN)/makersmark bench
 
 STARTER := fingerprint_db/starter
-starter: setup ## make the starter pack anew from labelled clips: make starter CLIPS=folder/manifest.csv
+starter: setup ## make the starter pack anew: make starter CLIPS=folder/manifest.csv BENCH=bench/labelled.csv
 	@test -n "$(CLIPS)" || { echo "name the labelled clips: make starter CLIPS=folder/manifest.csv"; exit 2; }
 	rm -rf starter-home && mkdir -p starter-home $(STARTER) && rm -rf $(STARTER)/*
 	-$(BIN)/makersmark --home starter-home enroll --yes --manifest $(CLIPS)
 	-$(BIN)/makersmark --home starter-home enroll --yes --manifest $(CLIPS) --chain x264-crf23
+	test -z "$(BENCH)" || $(BIN)/makersmark --home starter-home enroll --yes --manifest $(BENCH)
 	$(BIN)/makersmark --home starter-home pack $(STARTER) --name starter
 
 clean: ## remove .venv, caches and the demo
