@@ -114,7 +114,7 @@ def make_video(
         ):
             frame = av.VideoFrame.from_ndarray(picture, format="yuv444p")
             if stream.pix_fmt != "yuv444p":
-                frame = frame.reformat(format=stream.pix_fmt)
+                frame = frame.reformat(format=stream.pix_fmt, threads=1)
             frame.pts, frame.time_base = pts, Fraction(1, fps)
             pts += 3 if vfr and number % 5 == 4 else 1
             container.mux(stream.encode(frame))

@@ -78,7 +78,8 @@ def cut(
     not laid out as its format says.
     """
     if layout.convert:
-        frame = frame.reformat(format=layout.convert)
+        # One thread: with several the scaler was seen to leave samples unwritten (planar to packed, 3 of 400).
+        frame = frame.reformat(format=layout.convert, threads=1)
         layout = layout_of(layout.convert)
     luma = _lines(frame.planes[0], layout)
     blue, red = _chroma(frame, layout)

@@ -42,7 +42,7 @@ def reference(path: Path) -> Reference:
 def whole_planes(frame: av.VideoFrame) -> tuple[Plane, ...]:
     """Planes without padding; RGB goes through swscale to 4:4:4, as the decode room promises."""
     if not frame.format.name.startswith(("yuv", "gray")):
-        frame = frame.reformat(format="yuv444p")
+        frame = frame.reformat(format="yuv444p", threads=1)
     deep = any(component.bits > 8 for component in frame.format.components)
     out: list[Plane] = []
     for plane in frame.planes[:3]:

@@ -17,7 +17,12 @@ PLACES = [(0, 0, 64, 64), (64, 128, 64, 64), (32, 96, 96, 96)]
 
 def picture(pixel_format: str) -> av.VideoFrame:
     start = av.VideoFrame.from_ndarray(next(scene(1, SIZE, seed=3)), format="yuv444p")
-    return start.reformat(format=pixel_format)
+    return converted(start, pixel_format)
+
+
+def converted(frame: av.VideoFrame, pixel_format: str) -> av.VideoFrame:
+    """One thread: with several the scaler left a few samples of yuyv422 unwritten in 3 of 400 conversions."""
+    return frame.reformat(format=pixel_format, threads=1)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +43,7 @@ def picture(pixel_format: str) -> av.VideoFrame:
 )
 def test_interleaved_and_packed_forms_hold_the_same_samples_as_planar_ones(packed: str, planar: str) -> None:
     source = picture(planar)
-    mine = cut(source.reformat(format=packed), layout_of(packed), PLACES)
+    mine = cut(converted(source, packed), layout_of(packed), PLACES)
     plain = cut(source, layout_of(planar), PLACES)
     for one, other in zip(mine, plain, strict=True):
         for plane, expected in zip(one, other, strict=True):
