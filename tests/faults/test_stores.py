@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,22 +18,6 @@ pytestmark = pytest.mark.s3
 
 CLIP = os.urandom(400_000)
 PASSING = ["slow_down", "unavailable", "reset", "truncate", "short", "stall"]
-
-
-@pytest.fixture
-def proxy(s3_bucket: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    """The S3 server behind a proxy that can be told to misbehave; this process and its children go through it."""
-    import fsspec
-    import s3fs
-
-    made = FaultyProxy(s3_endpoint)
-    for name in ("AWS_ENDPOINT_URL", "FSSPEC_S3_ENDPOINT_URL"):
-        monkeypatch.setenv(name, made.url)
-    monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": made.url, "config_kwargs": {"read_timeout": 1}})
-    monkeypatch.setattr(jobs.archive.stores, "FIRST_PAUSE_S", 0.02)
-    s3fs.S3FileSystem.clear_instance_cache()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import jobs.archive.stores
 from cluster import ClusterSettings, Done, LocalExecutor
 from cluster.outcome import FailureError
 from fingerprint_db.spec import WindowPlan
@@ -60,22 +59,6 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return path
 
     return give
-
-
-@pytest.fixture
-def proxy(s3_bucket: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    """The S3 server behind a proxy that counts, and can be told to misbehave."""
-    import fsspec
-    import s3fs
-
-    made = FaultyProxy(s3_endpoint)
-    for name in ("AWS_ENDPOINT_URL", "FSSPEC_S3_ENDPOINT_URL"):
-        monkeypatch.setenv(name, made.url)
-    monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": made.url, "config_kwargs": {"read_timeout": 1}})
-    monkeypatch.setattr(jobs.archive.stores, "FIRST_PAUSE_S", 0.02)
-    s3fs.S3FileSystem.clear_instance_cache()
-    yield made
-    made.close()
 
 
 @pytest.fixture
