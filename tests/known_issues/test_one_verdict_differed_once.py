@@ -1,6 +1,7 @@
 """A sweep over several raylets, on a busy machine, once left a verdict that was not the unbroken run's; which field of
-it differed was not told, and it never came again. What could change a last bit is held still here: where in memory
-pixels and models lie, and what an allocation holds before it is written.
+it differed was not told, and it never came again in that form. Later a stage of tests was found that made its process
+forget the snapshot that ships as soon as it was imported, which is a likely cause. What could change a last bit all
+the same is held still here: where in memory pixels and models lie, and what an allocation holds before it is written.
 """
 
 from __future__ import annotations
