@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class VerdictKind(StrEnum):
@@ -48,6 +49,8 @@ class Verdict:
     p_value: share of the snapshot's camera cohort that scores at least as high (conformal, never 0).
     margin: how far the named family's (or best) posterior log-odds lie above the runner-up's, natural log.
     nearest: best first. cues: medians over windows. spec, snapshot: ids by which every number here is traced.
+    evidence: what else was found, each kind under its own name, as plain JSON values (see ``jobs.evidence``); it
+    explains a verdict and never makes one.
     """
 
     verdict: VerdictKind
@@ -62,3 +65,4 @@ class Verdict:
     cues: Mapping[str, float]
     spec: str
     snapshot: str | None = field(default=None)
+    evidence: Mapping[str, Any] = field(default_factory=dict)

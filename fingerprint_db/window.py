@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,9 @@ class WindowFingerprint:
 
     decoder: (DECODER_DIM,) float32; texture: (TEXTURE_DIM,) float32; both raw, normalised only by a snapshot.
     cues: named numbers; the unit is part of each cue's documentation.
+    traces: named series with a value a frame (NaN where a frame has none, as the first of differences), so that how a
+    video was put together can be read over many windows; each series' documentation says what it is.
+    picture_types: as in FrameWindow. Both are empty in windows fingerprinted before they were kept.
     """
 
     burst: int
@@ -58,6 +61,8 @@ class WindowFingerprint:
     decoder: NDArray[np.float32]
     texture: NDArray[np.float32]
     cues: Mapping[str, float]
+    traces: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    picture_types: str = ""
 
 
 @dataclass(frozen=True, slots=True)

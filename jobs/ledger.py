@@ -366,6 +366,7 @@ def _add_verdict(
         "duration_s": finding.duration_s,
         "nearest": [{"generator": n.generator, "family": n.family, "score": n.score} for n in verdict.nearest],
         "cues": dict(verdict.cues),
+        "evidence": dict(verdict.evidence),
         "decided_at": now,
     }
     # Asking first and inserting then would let two rematches that run at once both insert.

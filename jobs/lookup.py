@@ -102,6 +102,7 @@ def _verdict(session: Session, row: VerdictRow, uri: str, facts: dict[str, Any])
         ],
         "nearest": row.nearest,
         "cues": row.cues,
+        "evidence": row.evidence or {},
         "declared": facts.get("declared", {}),
         "facts": facts_record(facts),
         "decided_at": row.decided_at.isoformat(timespec="seconds"),

@@ -173,6 +173,7 @@ class VerdictRow(Base):
     duration_s: Mapped[float]
     nearest: Mapped[list[Any]]
     cues: Mapped[dict[str, Any]]
+    evidence: Mapped[dict[str, Any] | None]
     decided_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cluster.outcome import Failure
 from fingerprint_db.verdict import Verdict
+from jobs.evidence import evidence_of
 
 if TYPE_CHECKING:
     from fingerprint_db.matcher import Matcher
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
 
 
 def judge_file(matcher: Matcher, file: FileFingerprint, spec_id: str) -> Verdict:
-    """The matcher's verdict on a fingerprinted file, with the decoder's own words when it brought no window."""
+    """The matcher's verdict on a fingerprinted file, with the evidence beside it.
+
+    A file that brought no window carries the decoder's own words as the reason.
+    """
     verdict = matcher.judge(file.windows, file.facts.quality(file.coverage), spec_id=spec_id)
     if not file.windows and file.shortfall:
-        return replace(verdict, reason=file.shortfall)
-    return verdict
+        verdict = replace(verdict, reason=file.shortfall)
+    return replace(verdict, evidence=evidence_of(file, verdict))
 
 
 def file_record(
@@ -55,6 +59,7 @@ def file_record(
             "segments": [asdict(segment) | {"verdict": segment.verdict.value} for segment in verdict.segments],
             "nearest": [asdict(neighbour) for neighbour in verdict.nearest],
             "cues": dict(verdict.cues),
+            "evidence": dict(verdict.evidence),
             "spec": verdict.spec,
             "snapshot": verdict.snapshot,
         }
@@ -78,6 +83,7 @@ def empty_record(uri: str, spec_id: str, snapshot_id: str | None) -> dict[str, A
         "segments": [],
         "nearest": [],
         "cues": {},
+        "evidence": {},
         "declared": {},
         "facts": {},
         "spec": spec_id,

@@ -7,6 +7,7 @@ snapshot is built again from the signatures in SQL; its id is the hash of its co
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -194,6 +195,7 @@ def _rows(
         "uri": uri,
         "cues": list(verdict.cues.items()),
         "declared": list(facts.get("declared", {}).items()),
+        "evidence": json.dumps(verdict.evidence or {}, sort_keys=True),
     }
     if not segments:
         yield shared

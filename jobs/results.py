@@ -149,6 +149,8 @@ def _window_rows(file: FileFingerprint, spec_id: str, sweep_id: str | None) -> I
             "decoder": window.decoder,
             "texture": window.texture,
             "cues": list(window.cues.items()),
+            "traces": list(window.traces.items()),
+            "picture_types": window.picture_types,
         }
 
 
@@ -165,6 +167,9 @@ def _window(row: Mapping[str, Any]) -> WindowFingerprint:
         decoder=np.asarray(row["decoder"], dtype=np.float32),
         texture=np.asarray(row["texture"], dtype=np.float32),
         cues=dict(row["cues"]),
+        # Parts of schema version 1 have neither.
+        traces={name: np.asarray(values, np.float32) for name, values in row.get("traces") or ()},
+        picture_types=row.get("picture_types") or "",
     )
 
 
@@ -195,6 +200,7 @@ def _segment_rows(
         "nearest": [asdict(neighbour) for neighbour in verdict.nearest],
         "cues": list(verdict.cues.items()),
         "declared": list(file.facts.declared.items()),
+        "evidence": json.dumps(verdict.evidence, sort_keys=True),
     }
     if not verdict.segments:
         yield shared

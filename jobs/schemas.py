@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 VERSION_KEY = b"makersmark.schema_version"
 
 
@@ -13,6 +13,7 @@ def _versioned(fields: list[pa.Field]) -> pa.Schema:
 
 
 _NUMBERS = pa.map_(pa.string(), pa.float64())
+_SERIES = pa.map_(pa.string(), pa.list_(pa.float32()))
 _NEAREST = pa.list_(
     pa.struct([("generator", pa.string()), ("family", pa.string()), ("score", pa.float64())]),
 )
@@ -37,6 +38,8 @@ FINGERPRINTS = _versioned(
         pa.field("cues", _NUMBERS, nullable=False),
         pa.field("coverage", pa.float64(), nullable=False),
         pa.field("facts", pa.string(), nullable=False),
+        pa.field("traces", _SERIES),  # since version 2
+        pa.field("picture_types", pa.string()),  # since version 2
     ]
 )
 
@@ -66,5 +69,6 @@ PROVENANCE = _versioned(
         pa.field("nearest", _NEAREST, nullable=False),
         pa.field("cues", _NUMBERS, nullable=False),
         pa.field("declared", pa.map_(pa.string(), pa.string()), nullable=False),
+        pa.field("evidence", pa.string()),  # JSON, since version 2
     ]
 )

@@ -56,6 +56,8 @@ class EvaluationCache:
             "coverage": file.coverage,
             "shortfall": file.shortfall,
             "cues": [dict(window.cues) for window in file.windows],
+            "traces": [{name: trace.tolist() for name, trace in w.traces.items()} for w in file.windows],
+            "picture_types": [window.picture_types for window in file.windows],
         }
         places = [[getattr(window, name) for name in _PLACES] for window in file.windows]
         arrays: dict[str, NDArray[Any]] = {
@@ -80,6 +82,8 @@ class EvaluationCache:
                     decoder=arrays["decoder"][i],
                     texture=arrays["texture"][i],
                     cues=cues,
+                    traces={name: np.asarray(trace, np.float32) for name, trace in header["traces"][i].items()},
+                    picture_types=header["picture_types"][i],
                 )
                 for i, cues in enumerate(header["cues"])
             )
