@@ -15,6 +15,8 @@ from jobs.archive import is_local, local_path
 from jobs.errors import BadUsageError
 from jobs.evaluate.cache import EvaluationCache
 from jobs.evaluate.chain import EvaluationChain, parse_chain
+from jobs.evaluate.evidence import EvidenceOptions, measure_evidence
+from jobs.evaluate.evidence.report import EvidenceReport
 from jobs.evaluate.gather import gather
 from jobs.evaluate.grid import grid_chains
 from jobs.evaluate.judging import Known
@@ -98,6 +100,32 @@ def run_evaluation(
                 ),
                 progress=lambda step: console.print(f"judging: {step}", style="dim", highlight=False),
             )
+    except (ManifestError, ValueError) as error:
+        raise BadUsageError(str(error)) from error
+
+
+def evaluate_evidence(
+    kind: str,
+    manifest: Path,
+    settings: Settings,
+    *,
+    cache: Path | None,
+    limit: int,
+    seed: int,
+    checkpoints: Sequence[Path],
+    out: Path | None,
+    console: Console,
+) -> EvidenceReport:
+    """Measure one kind of the evidence beside verdicts (jobs.evaluate.evidence). cache: as in ``run_evaluation``.
+
+    Raises BadUsageError with one sentence for a kind or manifest that cannot be used.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="makersmark-evaluate-") as passing:
+            kept = (cache or _inside_home(settings) or Path(passing)) / "evidence"
+            kept.mkdir(parents=True, exist_ok=True)
+            options = EvidenceOptions(kept, limit=limit, seed=seed, checkpoints=tuple(checkpoints), out=out)
+            return measure_evidence(kind, manifest, settings, options=options, console=console)
     except (ManifestError, ValueError) as error:
         raise BadUsageError(str(error)) from error
 

@@ -183,15 +183,46 @@ def evaluate(
     grid_chains: Annotated[
         list[str] | None, typer.Option("--grid-chain", metavar="CHAIN", help="A chain of the grid, in place of these.")
     ] = None,
+    evidence: Annotated[
+        str | None,
+        typer.Option("--evidence", metavar="assembly|cues|declared|reconstruction", help="Measure this kind alone."),
+    ] = None,
+    checkpoints: Annotated[
+        list[Path] | None, typer.Option("--vae", metavar="DIR", help="With --evidence reconstruction: a checkpoint.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="With --evidence: at most so many clips.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="With --evidence: of all that is drawn.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="With --evidence: write its shipped tables here.")
+    ] = None,
     as_json: AsJson = False,
     markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Also write a page.")] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write a page with plots.")] = None,
 ) -> None:
     """Accuracy of the whole path on labelled clips, split by source, with the nulls beside it."""
     from jobs.evaluate.page import to_html
-    from jobs.evaluation import DEFAULT_GRID, run_evaluation
+    from jobs.evaluation import DEFAULT_GRID, evaluate_evidence, run_evaluation
 
     settings = settings_of(context, home=home, db=db, workers=workers)
+    if evidence is not None:
+        measured = evaluate_evidence(
+            evidence,
+            manifest,
+            settings,
+            cache=cache,
+            limit=limit,
+            seed=seed,
+            checkpoints=checkpoints or (),
+            out=out,
+            console=progress_console(),
+        )
+        if markdown is not None:
+            markdown.write_text(measured.to_markdown(), encoding="utf-8")
+        if as_json:
+            print(json.dumps(measured.to_json()))
+        else:
+            measured.print(Console())
+        return
     report = run_evaluation(
         manifest,
         settings,
