@@ -39,7 +39,7 @@ _SCALER = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BIT
 class CodecChain:
     """What happens to a frame on its way into a file: crop, then scale, then one encoder.
 
-    crf: the encoder's own constant-quality number; the scales of different codecs are not comparable.
+    crf: the encoder's own constant-quality number (x264 and x265 take fractions); the scales of codecs differ.
     preset: ``slow medium fast faster veryfast ultrafast``; for vp9 and av1 the nearest speed of theirs.
     scale: factor on both sides, bicubic; sides are rounded down to even numbers.
     crop: (top, left, height, width) in luma pixels of the source, even numbers, cut before scaling.
@@ -47,7 +47,7 @@ class CodecChain:
     """
 
     codec: Codec
-    crf: int
+    crf: float
     preset: str = "medium"
     scale: float = 1.0
     crop: tuple[int, int, int, int] | None = None
@@ -67,7 +67,7 @@ class CodecChain:
     @property
     def name(self) -> str:
         """Stable and unique per chain: ``x264-crf23``, then every setting that differs from the default."""
-        parts = [f"{self.codec}-crf{self.crf}"]
+        parts = [f"{self.codec}-crf{self.crf:g}"]
         if self.preset != "medium":
             parts.append(self.preset)
         if self.crop is not None:
@@ -269,7 +269,7 @@ class _Target:
 
 def _encoder(chain: CodecChain) -> tuple[str, dict[str, str]]:
     """FFmpeg's encoder name and its options: quiet, one thread."""
-    options = {"crf": str(chain.crf)}
+    options = {"crf": f"{chain.crf:g}"}
     match chain.codec:
         case "x264":
             # x264's macroblock tree gives other bytes from run to run on processors with AVX-512 (core 165, one

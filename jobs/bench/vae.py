@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ def find_checkpoints(folder: Path) -> list[Checkpoint]:
     if (folder / TINY_ENCODER).is_file() and (folder / TINY_DECODER).is_file():
         found.append(Checkpoint("taef2", "TAESD for FLUX.2", lambda: load_tiny(folder)))
     for config in sorted([*folder.glob("config.json"), *folder.glob("*/config.json")]):
-        name = _class_name(config)
+        name = class_of(config)
         if name is not None:
             slug = f"vae-{config.parent.resolve().name.lower()}"
             found.append(Checkpoint(slug, name, _loader(config.parent, name)))
@@ -56,14 +57,7 @@ def load_tiny(folder: Path) -> Callable[[Sequence[Rgb]], list[Rgb]]:
 
     Raises BadUsageError where the files hold something else.
     """
-    net = TinyVae()
-    try:
-        for part, file in ((net.encoder, TINY_ENCODER), (net.decoder, TINY_DECODER)):
-            part.load_state_dict(torch.load(folder / file, map_location="cpu", weights_only=True))
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BadUsageError(f"{folder} does not hold the tiny VAE's weights: {reason}") from error
-    net.eval()
+    net = tiny_network(folder)
 
     def decode(frames: Sequence[Rgb]) -> list[Rgb]:
         out: list[Rgb] = []
@@ -75,6 +69,18 @@ def load_tiny(folder: Path) -> Callable[[Sequence[Rgb]], list[Rgb]]:
         return out
 
     return decode
+
+
+def tiny_network(folder: Path) -> TinyVae:
+    """The tiny VAE with the weights of a folder. Raises BadUsageError where the files hold something else."""
+    net = TinyVae()
+    try:
+        for part, file in ((net.encoder, TINY_ENCODER), (net.decoder, TINY_DECODER)):
+            part.load_state_dict(torch.load(folder / file, map_location="cpu", weights_only=True))
+    except (RuntimeError, OSError, ValueError, KeyError, pickle.UnpicklingError, EOFError, AttributeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BadUsageError(f"{folder} does not hold the tiny VAE's weights: {reason}") from error
+    return net.eval()
 
 
 class TinyVae(nn.Module):
@@ -125,7 +131,7 @@ def _conv(before: int, after: int) -> nn.Conv2d:
     return nn.Conv2d(before, after, 3, padding=1)
 
 
-def _class_name(config: Path) -> str | None:
+def class_of(config: Path) -> str | None:
     """The VAE class that a checkpoint's config names; None for another kind of model."""
     try:
         name = json.loads(config.read_text(encoding="utf-8")).get("_class_name")
@@ -137,16 +143,21 @@ def _class_name(config: Path) -> str | None:
 
 def _loader(folder: Path, name: str) -> Callable[[], Callable[[Sequence[Rgb]], list[Rgb]]]:
     def load() -> Callable[[Sequence[Rgb]], list[Rgb]]:
-        cls: Any = diffusers_class(name)
-        try:
-            net = cls.from_pretrained(folder, local_files_only=True, low_cpu_mem_usage=False, torch_dtype=torch.float32)
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise BadUsageError(f"{folder} cannot be read as a {name}: {reason}") from error
-        frames, calling = calling_of(name)
-        return as_decoder(Autoencoder(net, (8, 1), frames, calling))
+        return as_decoder(load_network(folder, name))
 
     return load
+
+
+def load_network(folder: Path, name: str) -> Autoencoder:
+    """A `diffusers` checkpoint of the class called ``name``. Raises BadUsageError where it cannot be read as that."""
+    cls: Any = diffusers_class(name)
+    try:
+        net = cls.from_pretrained(folder, local_files_only=True, low_cpu_mem_usage=False, torch_dtype=torch.float32)
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BadUsageError(f"{folder} cannot be read as a {name}: {reason}") from error
+    frames, calling = calling_of(name)
+    return Autoencoder(net, (8, 1), frames, calling)
 
 
 def as_decoder(model: Autoencoder) -> Callable[[Sequence[Rgb]], list[Rgb]]:

@@ -247,39 +247,47 @@ class Autoencoder(nn.Module):
         self.commitment: Tensor | None = None  # what a vector-quantising class adds to its training loss
 
     def forward(self, video: Tensor) -> Tensor:
-        return self._volumes(video) if self.frames != (1, 0) else self._pictures(video)
+        return self.decode(self.encode(video), video.shape[1])
 
-    def _pictures(self, video: Tensor) -> Tensor:
-        batch, count = video.shape[:2]
-        flat = video.flatten(0, 1)
+    def encode(self, video: Tensor) -> Tensor:
+        """The mean latent: of every frame a picture's, (B*T, ...), for 2-D classes, else (B, C, t, h, w) or Allegro's
+        (B, C, t, h, w) of frames; only ``decode`` of the same object reads it.
+        """
         net: Any = self.net
-        if self.calling == "latents":
-            decoded = net.decode(net.encode(flat).latents)
-            out, self.commitment = decoded.sample, getattr(decoded, "commit_loss", None)
-        elif self.calling == "latent":
-            out = net.decode(net.encode(flat).latent).sample
-        elif self.calling == "frames_as_batch":
-            out = net.decode(net.encode(flat).latent_dist.mode(), num_frames=count).sample
-        else:
-            out = net.decode(net.encode(flat).latent_dist.mode()).sample
-        return torch.as_tensor(out).reshape(batch, count, *out.shape[1:])
-
-    def _volumes(self, video: Tensor) -> Tensor:
-        count = video.shape[1]
+        if self.frames == (1, 0):
+            answer = net.encode(video.flatten(0, 1))
+            if self.calling == "latents":
+                return torch.as_tensor(answer.latents)
+            if self.calling == "latent":
+                return torch.as_tensor(answer.latent)
+            return torch.as_tensor(answer.latent_dist.mode())
         step, rest = self.frames
-        missing = (rest - count) % step
+        missing = (rest - video.shape[1]) % step
         if missing:
             video = torch.cat([video, video[:, -1:].expand(-1, missing, -1, -1, -1)], dim=1)
         cube = video.transpose(1, 2)
-        net: Any = self.net
         if self.calling == "parts":  # Allegro's own decode() refuses anything but its full tiles
             moments = net.encoder(cube)
             moments = net.quant_conv(moments.transpose(1, 2).flatten(0, 1)).unflatten(0, (cube.shape[0], -1))
-            latent = moments.chunk(2, dim=2)[0]
-            latent = net.post_quant_conv(latent.flatten(0, 1)).unflatten(0, (cube.shape[0], -1)).transpose(1, 2)
+            return torch.as_tensor(moments.chunk(2, dim=2)[0])
+        return torch.as_tensor(net.encode(cube).latent_dist.mode())
+
+    def decode(self, latent: Tensor, count: int) -> Tensor:
+        """(B, count, 3, H, W) in -1..1 of a latent that ``encode`` gave for ``count`` frames."""
+        net: Any = self.net
+        if self.frames == (1, 0):
+            if self.calling == "frames_as_batch":
+                out = net.decode(latent, num_frames=count).sample
+            else:
+                decoded = net.decode(latent)
+                out, self.commitment = decoded.sample, getattr(decoded, "commit_loss", None)
+            return torch.as_tensor(out).reshape(-1, count, *out.shape[1:])
+        if self.calling == "parts":
+            batch = latent.shape[0]
+            latent = net.post_quant_conv(latent.flatten(0, 1)).unflatten(0, (batch, -1)).transpose(1, 2)
             out = net.decoder(latent)
         else:
-            out = net.decode(net.encode(cube).latent_dist.mode()).sample
+            out = net.decode(latent).sample
         return torch.as_tensor(out).transpose(1, 2)[:, :count]
 
 
