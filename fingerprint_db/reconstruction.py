@@ -1,8 +1,8 @@
 """How well a decoder gives a picture back, in numbers that compare: losses by band, and what they say of its making.
 
 The idea is that of detectors by reconstruction (DIRE, Wang et al. 2023; AEROBLADE, Ricker et al. 2024; first against
-second reconstruction as in SCIENCE's E3): what a decoder made, that decoder gives back with less loss. Two things stand in
-its way and are dealt with here and in ``jobs.reconstruct``:
+second loss): what a decoder made, that decoder gives back with less loss. Two things stand in the way and are dealt
+with here and in ``jobs.reconstruct``:
 
 - A VAE's encoder is not the inverse of its decoder, and that mismatch is most of the loss. One step of a fixed-point
   iteration on the latent, z + (E(x) - E(D(z))), takes most of it away: a *refined* reconstruction.
@@ -74,14 +74,12 @@ def band_drops(first: Loss, second: Loss) -> dict[str, float]:
     return {name: float(value) for name, value in zip(BANDS, ratio, strict=True)}
 
 
-def drop(pairs: Sequence[tuple[Loss, Loss]]) -> float:
-    """The statistic: mean over pictures of the first loss's log over that of the second, block by block.
+def drop(bands: Mapping[str, float]) -> float:
+    """The statistic: the mean of ``band_drops`` over all bands, each counting alike.
 
-    About 0 for what the decoder made, above for other footage. Raises ValueError without a picture.
+    About 0 for what the decoder made, above for other footage.
     """
-    if not pairs:
-        raise ValueError("no picture was reconstructed")
-    return float(np.mean([first.blocks - second.blocks for first, second in pairs]))
+    return float(np.mean([bands[name] for name in BANDS]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

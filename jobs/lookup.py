@@ -12,6 +12,8 @@ from jobs.archive import canonical_uri, fetch, is_local, local_path, safe_uri
 from jobs.database import for_reading
 from jobs.home import Home
 from jobs.models import Asset, Location, SegmentMatch, VerdictRow, WorkItem
+from jobs.reconstruct.evidence import compose
+from jobs.reconstruct.store import findings
 from jobs.record import empty_record, facts_record
 
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -75,6 +77,7 @@ def _identify(session: Session, target: str) -> tuple[str | None, str | None, st
 
 
 def _verdict(session: Session, row: VerdictRow, uri: str, facts: dict[str, Any]) -> dict[str, Any]:
+    reconstructed = compose(findings(session, row.sha256))
     segments = session.scalars(
         select(SegmentMatch).where(SegmentMatch.verdict_id == row.id).order_by(SegmentMatch.ordinal)
     )
@@ -102,7 +105,7 @@ def _verdict(session: Session, row: VerdictRow, uri: str, facts: dict[str, Any])
         ],
         "nearest": row.nearest,
         "cues": row.cues,
-        "evidence": row.evidence or {},
+        "evidence": (row.evidence or {}) | ({"reconstruction": reconstructed} if reconstructed else {}),
         "declared": facts.get("declared", {}),
         "facts": facts_record(facts),
         "decided_at": row.decided_at.isoformat(timespec="seconds"),

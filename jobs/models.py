@@ -191,6 +191,18 @@ class SegmentMatch(Base):
     llr: Mapped[float]
 
 
+class Reconstruction(Base):
+    """What one VAE checkpoint gave back of one content; measured again, the row is replaced. found: plain JSON."""
+
+    __tablename__ = "reconstruction"
+    sha256: Mapped[str] = mapped_column(ForeignKey("asset.sha256"), primary_key=True)
+    checkpoint_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    generator: Mapped[str] = mapped_column(String(100), index=True)
+    llr: Mapped[float | None]
+    found: Mapped[dict[str, Any]]
+    measured_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
 class AuditEvent(Base):
     """Who did what: sweeps, enrollments, publications, releases, upkeep. Triggers refuse to change or delete a row."""
 

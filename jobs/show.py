@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the verbs import torch and faiss, which help and look-ups n
     from jobs.bench.speed import Measurement
     from jobs.generators import EnrolledOnly, Listing
     from jobs.quarantine import SetAside
+    from jobs.reconstruct.run import ReconstructSummary
     from jobs.rematch import RematchSummary
     from jobs.sweep import SweepSummary
 
@@ -95,9 +96,35 @@ def file_verdict(console: Console, record: Mapping[str, Any], *, heading: bool =
     if record["nearest"]:
         near = ", ".join(f"{n['generator']} {n['score']:.2f}" for n in record["nearest"][:3])
         console.print(f"  nearest signatures: {near}", style="dim", highlight=False)
+    if said := record["evidence"].get("reconstruction"):
+        console.print(f"  {escape(reconstruction_line(said))}", highlight=False, soft_wrap=True)
     if record["declared"]:
         said = "; ".join(f"{name}: {value}" for name, value in record["declared"].items())
         console.print(f"  declared, easily forged: {escape(said[:200])}", style="dim", highlight=False, soft_wrap=True)
+
+
+def reconstruction_line(said: Mapping[str, Any]) -> str:
+    """One line on what VAE checkpoints gave back of a file."""
+    if said.get("error"):
+        return f"reconstruction: {said['error']['message']}"
+    if said["llr"] is None:
+        return f"reconstruction: {said['checkpoints'][0]['error']}"
+    name = said["generator"]
+    what = f"consistent with the VAE of {name}" if name else "no checkpoint gives it back as its own"
+    margin = f", margin {said['margin']:.2f} to {said['runner_up']}" if said["margin"] is not None else ""
+    return f"reconstruction: {what} (llr {said['llr']:.2f}{margin}; of {len(said['checkpoints'])} checkpoints)"
+
+
+def reconstruct_summary(console: Console, summary: ReconstructSummary) -> None:
+    table = _two_columns("Reconstruct")
+    table.add_row("checkpoints", str(summary.checkpoints))
+    table.add_row("contents measured now", str(summary.measured))
+    table.add_row("measured before", str(summary.known))
+    table.add_row("not on the shortlist", str(summary.passed_over))
+    for name, count in sorted(summary.speaking.items()):
+        table.add_row(f"  speak for {name}", str(count))
+    table.add_row("could not be read", str(len(summary.failures)))
+    console.print(table)
 
 
 def rematch_summary(console: Console, summary: RematchSummary) -> None:

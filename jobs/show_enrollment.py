@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -10,7 +11,9 @@ from rich.markup import escape
 if TYPE_CHECKING:
     from fingerprint_db.separation import Separation
     from fingerprint_db.snapshot import Snapshot
+    from jobs.bench.gate import RoundTrip
     from jobs.enrollment import Proposal
+    from jobs.reconstruct.registry import Checkpoint
 
 
 def proposal(console: Console, proposed: Proposal) -> None:
@@ -33,6 +36,22 @@ def outcome(console: Console, proposed: Proposal, snapshot: Snapshot | None, *, 
         again = f", {proposed.repeated[slug]} known before" if proposed.repeated[slug] else ""
         console.print(f"{slug}: {proposed.new[slug]} signatures added{again}", highlight=False)
     console.print(f"snapshot {snapshot.id[:16]} is published", highlight=False)
+
+
+def checkpoint(console: Console, kept: Checkpoint, fidelity: RoundTrip, auc: Mapping[int, float]) -> None:
+    """A kept checkpoint: how faithful it is, and how well its reconstructions tell its own from camera footage."""
+    cohort = kept.model.cohort
+    console.print(
+        f"checkpoint {kept.id[:16]} ({kept.cls}) is kept: round trips of {fidelity.psnr_db:.1f} dB, "
+        f"gradient energy x{fidelity.gradient_ratio:.2f}",
+        highlight=False,
+    )
+    shown = ", ".join(f"{value:.2f} at CRF {crf}" for crf, value in sorted(auc.items()))
+    console.print(
+        f"  reconstruction against camera footage: AUC {shown} ({cohort['camera_clips']} clips of "
+        f"{cohort['sources']} sources, compressed once)",
+        highlight=False,
+    )
 
 
 def _separation(console: Console, each: Separation, new: int) -> None:

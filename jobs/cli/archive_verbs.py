@@ -71,6 +71,12 @@ def scan(
     home: Home = None,
     db: Db = None,
     workers: Workers = None,
+    reconstruct: Annotated[
+        bool, typer.Option("--reconstruct", help="Also ask the home's VAE checkpoints about shortlisted files.")
+    ] = False,
+    reconstruct_all: Annotated[
+        bool, typer.Option("--reconstruct-all", help="Ask them about every file; takes seconds to minutes each.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Verdicts now, nothing stored. Judges by the home's snapshot where there is a home, else by the starter pack."""
@@ -78,7 +84,12 @@ def scan(
 
     settings = settings_of(context, home=home, db=db, workers=workers)
     unreadable = False
-    for record in scan_files(files, settings, console=progress_console()):
+    records = scan_files(files, settings, console=progress_console())
+    if reconstruct or reconstruct_all:
+        from jobs.reconstruct.scanning import with_reconstruction
+
+        records = with_reconstruction(records, settings, everything=reconstruct_all)
+    for record in records:
         unreadable |= record["error"] is not None
         if as_json:
             print(json.dumps(record), flush=True)
@@ -100,3 +111,29 @@ def rematch(context: typer.Context, home: Home = None, db: Db = None, as_json: A
         print(json.dumps(summary.as_dict()))
     else:
         show.rematch_summary(Console(), summary)
+
+
+@app.command()
+def reconstruct(
+    context: typer.Context,
+    home: Home = None,
+    db: Db = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every content, not only those whose verdict speaks of a decoder.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many contents now.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the home's VAE checkpoints about swept contents: how well does each give the keyframes back?
+
+    What is found is shown by `lookup` as evidence. Started again, it goes on where it was.
+    """
+    from jobs.reconstruct.run import reconstruct_home
+
+    opened = open_home(context, home, db)
+    summary = reconstruct_home(opened, everything=everything, limit=limit, console=progress_console())
+    if as_json:
+        print(json.dumps(summary.as_dict()))
+    else:
+        show.reconstruct_summary(Console(), summary)
+    name_failures(dict(summary.failures))

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -66,23 +66,51 @@ def enroll(
     cache: Annotated[
         Path | None, typer.Option("--cache", metavar="DIR", help="Keep those copies here, as evaluate does.")
     ] = None,
+    vae: Annotated[
+        Path | None, typer.Option("--vae", metavar="DIR", help="In place of files: the generator's VAE checkpoint.")
+    ] = None,
+    footage: Annotated[
+        Path | None,
+        typer.Option("--footage", metavar="FOLDER|MANIFEST.csv", help="With --vae: camera clips; default: the demo's."),
+    ] = None,
+    contents: Annotated[int, typer.Option("--contents", min=0, help="With --vae: how many camera clips.")] = 0,
 ) -> None:
     """Add signatures from clips whose maker is known, and publish the snapshot that knows them.
 
     Says first how they stand apart from what is known. Fewer than three usable clips in all are refused.
 
     `makersmark enroll hunyuanvideo clips/*.mp4` · `makersmark enroll camera footage/*.mp4` ·
-    `makersmark enroll --manifest labelled.csv`
+    `makersmark enroll --manifest labelled.csv` · `makersmark enroll hunyuanvideo --vae checkpoint/`
     """
     from jobs.enroll import clips_of_files, clips_of_manifest
     from jobs.enrollment import carry_out, propose
     from jobs.home import Home as OpenHome
 
-    if (manifest is None) == (generator is None or not files):
+    if vae is not None and (generator is None or files or manifest is not None):
+        raise BadUsageError("with --vae give a generator's name, and neither files nor --manifest")
+    if vae is None and footage is not None:
+        raise BadUsageError("--footage goes with --vae: it is what the checkpoint is calibrated on")
+    if vae is None and (manifest is None) == (generator is None or not files):
         raise BadUsageError("give a generator and its files, or --manifest, and not both")
     settings = settings_of(context, home=home, db=db, workers=workers)
+    checkpoint = None
     with tempfile.TemporaryDirectory(prefix="makersmark-enroll-") as passing:
-        if manifest is not None:
+        if vae is not None:
+            from jobs.reconstruct.enroll import keep_vae, prepare_vae
+
+            prepared = prepare_vae(
+                generator or "",
+                vae,
+                Path(passing),
+                family=family,
+                footage=footage,
+                contents=contents,
+                seed=0,
+                device=settings.device,
+                console=progress_console(),
+            )
+            wanted = prepared.wanted
+        elif manifest is not None:
             wanted = clips_of_manifest(settings, manifest, chain=chain, cache=cache or Path(passing))
         else:
             wanted = clips_of_files(generator or "", files or [], source=source, family=family, kind=kind)
@@ -95,9 +123,15 @@ def enroll(
         asks = sys.stdin.isatty() and not (yes or dry_run or as_json)
         agreed = not dry_run and (not asks or proposed.built is None or typer.confirm("Publish?", default=True))
         snapshot = carry_out(opened, proposed) if agreed else None
+        if vae is not None and agreed:
+            checkpoint, calibrated = keep_vae(opened, prepared, console=progress_console())
+            if not as_json:
+                show_enrollment.checkpoint(Console(), checkpoint, prepared.fidelity, calibrated.auc)
         opened.close()
     if as_json:
-        done = {"published": snapshot is not None, "snapshot": snapshot.id if snapshot else None}
+        done: dict[str, Any] = {"published": snapshot is not None, "snapshot": snapshot.id if snapshot else None}
+        if vae is not None:
+            done["checkpoint"] = checkpoint.id if checkpoint is not None else None
         print(json.dumps(done | proposed.as_dict()))
     else:
         show_enrollment.outcome(Console(), proposed, snapshot, dry_run=dry_run)

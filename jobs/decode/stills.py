@@ -121,7 +121,7 @@ def check_still(still: Still) -> bool:
     kinds = {still.luma.dtype.str, still.chroma_b.dtype.str, still.chroma_r.dtype.str}
     return (
         0 < height <= still.lines
-        and 0 < width
+        and width > 0
         and height * width <= MAX_PIXELS
         and small
         and kinds <= {"|u1", "<u2"}
@@ -201,10 +201,11 @@ def _middle(height: int, width: int) -> tuple[int, int, int, int]:
 def _quantiser(frame: VideoFrame) -> NDArray[np.float32]:
     """H.264's quantiser of every macroblock, as FFmpeg exports it (AVVideoEncParams); empty for other codecs."""
     none = np.zeros((0, 0), np.float32)
-    for entry in frame.side_data:
+    found_data: Any = frame.side_data  # its type says mapping; what it gives when looped over are the entries
+    for entry in found_data:
         if "VIDEO_ENC_PARAMS" not in str(entry.type):
             continue
-        raw = bytes(memoryview(entry))  # type: ignore[arg-type]
+        raw = bytes(memoryview(entry))
         (count,) = struct.unpack_from("<I", raw, 0)
         offset, size = struct.unpack_from("<QQ", raw, 8)
         kind, base = struct.unpack_from("<ii", raw, 24)

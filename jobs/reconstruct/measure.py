@@ -23,7 +23,7 @@ _MACROBLOCK = 16
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where a decoder's lattice lies in a frame. down, across: of its first line and column, pixels of the file, from 0.
+    """Where a decoder's lattice lies in a frame. down, across: its first line and column, pixels of the file.
 
     scale: pixels of the file for one of the decoder's; a generator's own files have Grid(0, 0, 1.0).
     """
@@ -85,24 +85,22 @@ def refined(network: Network, rgb: Tensor) -> tuple[Tensor, Tensor]:
     return plain, network.decode(wanted + (wanted - network.encode(plain)), len(rgb))
 
 
-def inner_box(part: Part, grid: Grid, stride: int) -> tuple[int, int, int, int]:
+def inner_box(part: Part, grid: Grid, stride: int, *, room: bool = False) -> tuple[int, int, int, int]:
     """What of a part the network is given at a grid: (top, left, height, width) in pixels of the file, within the part.
 
-    Begins on the lattice and is whole steps of it. Room for every phase is left on all grids but the native one, so that
-    phases are compared on equally many pixels. Raises ValueError where nothing is left.
+    Begins on the lattice and is whole steps of it. room: one step is left for other phases, so that all of a scale have
+    equally many pixels; a grid other than the native one always leaves it. Raises ValueError where nothing is left.
     """
     step = stride * grid.scale
     top, left, height, width = part.box
-    if grid == NATIVE:
-        offset = (0, 0)
-        room = (height, width)
-    else:
-        shift = round(step)
-        offset = ((grid.down - part.picture.top - top) % shift, (grid.across - part.picture.left - left) % shift)
-        room = (height - shift, width - shift)
-    sides = [whole_steps(side, stride, grid.scale) for side in room]
-    if min(sides) < 2 * step:
-        raise ValueError(f"a part of {height}x{width} pixels is too small for a lattice of {step:g}")
+    origin = (part.picture.top + top, part.picture.left + left)
+    shift = round(step)
+    offset = ((grid.down - origin[0]) % shift, (grid.across - origin[1]) % shift)
+    if grid != NATIVE or offset != (0, 0) or room:
+        height, width = height - shift, width - shift
+    sides = [whole_steps(side, stride, grid.scale) for side in (height, width)]
+    if min(sides) < 3 * step:
+        raise ValueError(f"a part of {part.box[2]}x{part.box[3]} pixels is too small for a lattice of {step:g}")
     return offset[0], offset[1], sides[0], sides[1]
 
 
@@ -118,7 +116,7 @@ def measure(network: Network, part: Part, codec: str, grid: Grid = NATIVE) -> Me
     """The losses of a part under a checkpoint at a grid. codec: FFmpeg's name of the file's codec.
 
     The reconstruction is put back in its place before it is compressed, so that the codec's blocks lie against the
-    decoder's lattice as they did. The border of one lattice step, where the network misses what lay beyond, is left out.
+    decoder's lattice as they did. A border of one lattice step, where the network misses what lay beyond, is left out.
     """
     stride = network.stride[0]
     inner = inner_box(part, grid, stride)
@@ -143,31 +141,37 @@ def measure(network: Network, part: Part, codec: str, grid: Grid = NATIVE) -> Me
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A file under one checkpoint at one grid. drop: the statistic. bands: its parts by band, for people.
+    """A file under one checkpoint at one grid. bands: log of the first loss over the second by band, mean over parts.
 
-    gain: log of the plain over the refined loss, a null of the statistic. quality: median quality number.
+    gain: log of the plain over the refined loss, block by block; a null of the statistic, as it needs no codec.
+    blocks: the statistic's rival, log of the first over the second loss block by block. quality: median quality number.
     """
 
     grid: Grid
-    drop: float
     bands: dict[str, float]
+    blocks: float
     gain: float
     quality: float
     parts: int
 
+    @property
+    def drop(self) -> float:
+        return drop(self.bands)
+
 
 def pooled(measured: Sequence[Measured], grid: Grid) -> Finding:
     """Parts of one file as one finding. Raises ValueError without any."""
-    pairs = [(one.first, one.second) for one in measured]
-    total = drop(pairs)
-    by_band = [band_drops(*pair) for pair in pairs]
+    if not measured:
+        raise ValueError("no part of a picture was reconstructed")
+    by_band = [band_drops(one.first, one.second) for one in measured]
+    count = len(measured)
     return Finding(
         grid,
-        total,
-        {name: sum(each[name] for each in by_band) / len(by_band) for name in by_band[0]},
-        sum(one.plain.blocks - one.first.blocks for one in measured) / len(measured),
-        sorted(one.quality for one in measured)[len(measured) // 2],
-        len(measured),
+        {name: sum(each[name] for each in by_band) / count for name in by_band[0]},
+        sum(one.first.blocks - one.second.blocks for one in measured) / count,
+        sum(one.plain.blocks - one.first.blocks for one in measured) / count,
+        sorted(one.quality for one in measured)[count // 2],
+        count,
     )
 
 

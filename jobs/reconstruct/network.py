@@ -24,7 +24,7 @@ _WEIGHTS = (".safetensors", ".bin", ".pth", ".pt")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """A VAE that can be asked. cls: the class or net. stride: pixels of a latent's step in space, frames of one in time.
+    """A VAE that can be asked. cls: the class or net. stride: a latent's step in pixels and in frames.
 
     frames: (k, r): stretches of k*n + r frames are what the class was made for; (1, 0): single pictures.
     encode: (T, 3, H, W) in 0..1 to a latent. decode: a latent and T to (T, 3, H, W) in 0..1. precision: of the
@@ -100,8 +100,8 @@ def open_network(source: Source, *, device: str = "cpu") -> Network:
 def network_of(model: torch.nn.Module, cls: str, *, device: str = "cpu") -> Network:
     """A network from a module: an Autoencoder of `diffusers`' classes, or one with ``encoder`` and ``decoder``.
 
-    Pictures are computed in bfloat16 where the processor multiplies it, but for the last layer of a plain decoder, whose
-    rounding would be a grey level; 3-D classes in float32.
+    Pictures are computed in bfloat16 where the processor multiplies it, but for the last layer of a plain decoder,
+    whose rounding would be a grey level; 3-D classes in float32.
     """
     model = model.eval().to(device)
     low = _fast_bf16(device) and not (isinstance(model, Autoencoder) and model.frames != (1, 0))
@@ -116,12 +116,12 @@ def network_of(model: torch.nn.Module, cls: str, *, device: str = "cpu") -> Netw
         def encode_class(frames: Tensor) -> Tensor:
             with torch.inference_mode(), narrow():
                 video = frames.to(device)[None] * 2 - 1
-                parts = [video] if whole else list(video.split(_PICTURES_AT_ONCE, dim=1))
+                parts = [video] if whole else torch.split(video, _PICTURES_AT_ONCE, dim=1)
                 return torch.cat([model.encode(part).float() for part in parts]).cpu()
 
         def decode_class(latent: Tensor, count: int) -> Tensor:
             with torch.inference_mode(), narrow():
-                parts = [latent] if whole else list(latent.split(_PICTURES_AT_ONCE))
+                parts = [latent] if whole else torch.split(latent, _PICTURES_AT_ONCE)
                 made = [model.decode(part.to(device), count if whole else len(part)).flatten(0, 1) for part in parts]
                 return ((torch.cat(made).float() + 1) / 2).clamp(0, 1).cpu()
 
@@ -134,13 +134,15 @@ def network_of(model: torch.nn.Module, cls: str, *, device: str = "cpu") -> Netw
 
     def encode(frames: Tensor) -> Tensor:
         with torch.inference_mode(), narrow():
-            parts = frames.to(device).split(_PICTURES_AT_ONCE)
-            return torch.cat([encoder(part.contiguous(memory_format=torch.channels_last)) for part in parts]).float().cpu()
+            parts = torch.split(frames.to(device), _PICTURES_AT_ONCE)
+            return (
+                torch.cat([encoder(part.contiguous(memory_format=torch.channels_last)) for part in parts]).float().cpu()
+            )
 
     def decode(latent: Tensor, count: int) -> Tensor:
         made = []
         with torch.inference_mode():
-            for part in latent.to(device).split(_PICTURES_AT_ONCE):
+            for part in torch.split(latent.to(device), _PICTURES_AT_ONCE):
                 with narrow():
                     hidden = body(part)
                 made.append(last(hidden.float()))
@@ -152,7 +154,7 @@ def network_of(model: torch.nn.Module, cls: str, *, device: str = "cpu") -> Netw
 
 def _fast_bf16(device: str) -> bool:
     if device != "cpu":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     capability = torch.backends.cpu.get_cpu_capability()
     return "AVX512" in capability and bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
 
