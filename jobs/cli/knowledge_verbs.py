@@ -123,7 +123,7 @@ def enroll(
         asks = sys.stdin.isatty() and not (yes or dry_run or as_json)
         agreed = not dry_run and (not asks or proposed.built is None or typer.confirm("Publish?", default=True))
         snapshot = carry_out(opened, proposed) if agreed else None
-        if vae is not None and agreed:
+        if vae is not None and snapshot is not None:
             checkpoint, calibrated = keep_vae(opened, prepared, console=progress_console())
             if not as_json:
                 show_enrollment.checkpoint(Console(), checkpoint, prepared.fidelity, calibrated.auc)

@@ -51,16 +51,17 @@ def search_phase(network: Network, parts: Sequence[Part]) -> Sought:
     return Sought(left[0], tried)
 
 
-def search_scale(network: Network, parts: Sequence[Part], scales: Sequence[float] = SCALES) -> Sought:
+def search_scale(network: Network, parts: Sequence[Part], scales: Sequence[float] | None = None) -> Sought:
     """The scale at which the lattice at the frame's corner stands out most from other phases of the same scale.
 
     Losses at different scales do not compare, since a smaller picture is another picture; the distance of the corner's
-    loss below the others', in their spreads, does. Scale 1 unless another one stands out by NEEDED and by more.
+    loss below the others', in their spreads, does. scales: None tries SCALES.
+    The answer is 1 unless another one stands out by NEEDED and by more.
     """
     stride = network.stride[0]
     found: dict[float, float] = {}
     tried = 0
-    for scale in scales:
+    for scale in SCALES if scales is None else scales:
         every = phases(stride, scale)
         grids = [every[0], *(every[1 + n * (len(every) - 1) // OTHERS] for n in range(min(OTHERS, len(every) - 1)))]
         patches = [_busiest(part, 96 * max(1.0, scale) + stride * scale) for part in parts]

@@ -115,8 +115,8 @@ def _report(
         tuple(figures),
         (
             f"checkpoints: {classes}; the first is held against camera footage",
-            f"a clip: {FRAMES} frames of at most 256 x 256 pixels, of which the one keyframe is measured; a clip of 2 s has "
-            "the same single keyframe at this encoder's distance of 48",
+            f"a clip: {FRAMES} frames of at most 256 x 256 pixels, of which the one keyframe is measured; a clip of 2 "
+            "s has the same single keyframe at this encoder's distance of 48",
         ),
         {
             "clips": [
