@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -128,3 +129,17 @@ def train_decoders_verb(
     for instance in train_decoders(footage, out, plan, progress_console()):
         held_out = instance.provenance["held_out"]
         print(f"{instance.name}\t{held_out['psnr_db']} dB\tsharp {str(held_out['sharp']).lower()}")
+
+
+@train_app.command("variants")
+def train_variants_verb(
+    vae: Annotated[Path, typer.Option("--vae", metavar="DIR", help="The tiny VAE's two files.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the variants' folders go.")],
+    footage: FootageOption = None,
+) -> None:
+    """Make rival checkpoints of the tiny VAE to measure with: knocked about by a seed, fine-tuned; no signatures."""
+    from jobs.train.variants import make_variants
+
+    for folder in make_variants(vae, footage, out, progress_console()):
+        held_out = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["held_out"]
+        print(f"{folder.name}\t{held_out['psnr_db']:.2f} dB\tsharp {str(held_out['sharp']).lower()}")

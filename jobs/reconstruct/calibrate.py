@@ -64,22 +64,23 @@ def calibrate(
     cache: Path | None,
     console: Console,
     crfs: Sequence[int] = CRFS,
-    searched: int = SEARCHED,
+    searched: int | None = None,
 ) -> Calibrated:
     """Learn how a checkpoint's drops separate what it made from camera footage, a quality bucket at a time.
 
-    checkpoint: its id. searched: camera clips at which the phase is searched too; what the search takes off their drops
+    checkpoint: its id. searched: camera clips whose phase is searched too (None: SEARCHED); what that takes off drops
     is kept in the cohort and given back to whatever is judged at a searched phase.
     """
     trials = Trials({slug: (checkpoint, network)}, cache)
+    others = contents[: SEARCHED if searched is None else searched]
     todo = list(all_trials(contents, [slug], [slug], crfs))
     lowered: list[float] = []
-    with Meter(console, f"calibrate {slug}", len(todo) + min(searched, len(contents))) as meter:
+    with Meter(console, f"calibrate {slug}", len(todo) + len(others)) as meter:
         found: list[tuple[Trial, Finding]] = []
         for content, trial in todo:
             found.append((trial, trials.run(content, trial)))
             meter.advance()
-        for content in contents[:searched]:
+        for content in others:
             plain = Trial(content.id, content.clip.source, CAMERA, slug, crfs[len(crfs) // 2])
             with_search = trials.run(content, cropped(plain, 0), searched_finding)
             lowered.append(trials.run(content, plain).drop - with_search.drop)

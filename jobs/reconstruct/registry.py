@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and a look-up wants names an
     from jobs.reconstruct.network import Network, Source
 
 FOLDER = "checkpoints"
-_FACTS = "provenance.json"
+FACTS = "provenance.json"  # written last
 _VERSION = 1
 _BLOCK = 1 << 20
 
@@ -87,7 +87,7 @@ def keep(
         "enrolled_at": kept.enrolled_at,
         "model": model.to_json(),
     }
-    home.folder.write(f"{kept.folder}/{_FACTS}", (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode())
+    home.folder.write(f"{kept.folder}/{FACTS}", (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode())
     home.ledger.audit("enroll-checkpoint", generator, checkpoint=kept.id, cls=kept.cls)
     return kept
 
@@ -96,7 +96,7 @@ def kept_checkpoints(home: Home) -> list[Checkpoint]:
     """All of a home, by generator and id. Raises HomeError for facts that cannot be read."""
     found = []
     for name in home.folder.names(FOLDER):
-        if name.endswith(f"/{_FACTS}"):
+        if name.endswith(f"/{FACTS}"):
             try:
                 found.append(_read(json.loads(home.folder.read(name))))
             except (ValueError, KeyError, TypeError) as error:

@@ -38,7 +38,7 @@ class Variant:
     knock: float = 0.08
     loss: str = "edges"
     encoder: bool = False
-    steps: int = 150
+    steps: int = 100
     learning_rate: float = 3e-4
 
 

@@ -197,7 +197,7 @@ def _phases_found(contents: Sequence[Content], moved: Found, member: str, seed: 
         f"phase found, CRF {_MIDDLE}",
         hits / len(contents),
         *clopper_pearson(hits, len(contents)),
-        f"{len(contents)} decoded clips",
+        f"{len(contents)} decoded clip{'s' * (len(contents) > 1)}",
         how="share whose lattice was found exactly, of 64 phases (chance .016)",
     )
 

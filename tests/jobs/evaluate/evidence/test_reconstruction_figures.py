@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from jobs.errors import BadUsageError
-from jobs.evaluate.evidence import EvidenceOptions, measure_evidence
+from jobs.evaluate.evidence import EvidenceOptions, measure_evidence, reconstruction
 from jobs.reconstruct import search
 from jobs.reconstruct.trials import Trials
 from jobs.settings import Settings
@@ -35,6 +35,7 @@ def test_figures_have_goals_nulls_and_counts_and_are_kept_for_the_next_time(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "ROUNDS", ((32, 2), (40, 1)))
+    monkeypatch.setattr(reconstruction, "SEARCHED", 1)
     checkpoints = tuple(small_checkpoint(tmp_path / name, seed) for seed, name in enumerate(("one", "two")))
     options = EvidenceOptions(tmp_path / "cache", checkpoints=checkpoints)
     report = measure_evidence("reconstruction", manifest, Settings(), options=options, console=QUIET)
@@ -46,10 +47,10 @@ def test_figures_have_goals_nulls_and_counts_and_are_kept_for_the_next_time(
         assert 0 <= figure.value <= 1
         assert figures[f"null: one reconstruction, CRF {crf}"].value is not None
     assert figures["right checkpoint first, CRF 23"].n == "6 clips, 2 checkpoints"
-    assert figures["phase found, CRF 23"].n == "3 decoded clips"
+    assert figures["phase found, CRF 23"].n == "1 decoded clip"
     assert len(report.detail["clips"]) == 18
     again = Trials({}, tmp_path / "cache" / "reconstruction")
-    assert len(again._known) == 18 + 6 + 9
+    assert len(again._known) == 18 + 2 + 9
     assert measure_evidence("reconstruction", manifest, Settings(), options=options, console=QUIET) == report
 
 
