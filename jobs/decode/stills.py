@@ -106,11 +106,21 @@ def read_stills(request: StillsRequest) -> Iterator[Still | StillsEnd | None]:
                 continue
             sent += 1
             yield _still(frame, size)
+    if not sent:  # streams without an index (raw H.264) cannot go back to what was passed
+        with open_container(source, sniffed) as container:
+            stream = pick_stream(container, sniffed)
+            try:
+                frame = _decode(container, stream, None)
+            except (av.error.FFmpegError, OSError) as error:
+                frame, last_error = None, error
+            if frame is not None:
+                sent += 1
+                yield _still(frame, keys[0][1] if keys else 0)
         if not sent:
             if last_error is not None:
                 raise failure_of(last_error, sniffed, opened=True)
             raise FailureKind.DAMAGED.error("No keyframe of the file can be decoded.")
-        yield StillsEnd(facts, len(keys))
+    yield StillsEnd(facts, max(len(keys), sent))
 
 
 def check_still(still: Still) -> bool:
@@ -154,9 +164,10 @@ def _spread(keys: list[tuple[int, int]], count: int) -> list[tuple[int, int]]:
     return [keys[(2 * number + 1) * len(keys) // (2 * wanted)] for number in range(wanted)]
 
 
-def _decode(container: InputContainer, stream: VideoStream, pts: int) -> VideoFrame | None:
-    """The keyframe at or before a time stamp."""
-    container.seek(pts, stream=stream, backward=True, any_frame=False)
+def _decode(container: InputContainer, stream: VideoStream, pts: int | None) -> VideoFrame | None:
+    """The keyframe at or before a time stamp; None: the first frame of a container that was just opened."""
+    if pts is not None:
+        container.seek(pts, stream=stream, backward=True, any_frame=False)
     context: Any = stream.codec_context
     if not context.is_open:
         context.options = {**context.options, "export_side_data": "venc_params"}

@@ -105,7 +105,7 @@ def _report(
         figures += _against_camera(f"CRF {_MIDDLE}, the same clips aligned", first, some, aligned, _MIDDLE, "", seed)[
             :1
         ]
-        figures.append(_phases_found(some, moved, first, seed))
+        figures.append(_phases_found(some, moved, first, networks[first][1].stride[0], seed))
     if len(networks) > 1:
         figures += _right_one(networks, choices)
     classes = ", ".join(f"{name} ({net.cls}, {net.precision})" for name, (_, net) in networks.items())
@@ -186,19 +186,19 @@ def _calibrated(member: str, contents: Sequence[Content], found: Found) -> Figur
     )
 
 
-def _phases_found(contents: Sequence[Content], moved: Found, member: str, seed: int) -> Figure:
+def _phases_found(contents: Sequence[Content], moved: Found, member: str, stride: int, seed: int) -> Figure:
     """Of decoded clips. The lattice of a clip cut by c pixels begins at -c."""
     hits = 0
     for content in contents:
         crop = cropped(Trial(content.id, content.clip.source, member, member, _MIDDLE), seed).crop or (0, 0)
         grid = moved[content.id, member, _MIDDLE].grid
-        hits += ((grid.down + crop[0]) % 8, (grid.across + crop[1]) % 8) == (0, 0)
+        hits += ((grid.down + crop[0]) % stride, (grid.across + crop[1]) % stride) == (0, 0)
     return Figure(
         f"phase found, CRF {_MIDDLE}",
         hits / len(contents),
         *clopper_pearson(hits, len(contents)),
         f"{len(contents)} decoded clip{'s' * (len(contents) > 1)}",
-        how="share whose lattice was found exactly, of 64 phases (chance .016)",
+        how=f"share whose lattice was found exactly, of {stride * stride} phases",
     )
 
 
