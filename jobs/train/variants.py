@@ -1,4 +1,7 @@
-"""Other sharp checkpoints from one: the tiny VAE knocked about by a seed and fine-tuned on camera footage.
+"""Other sharp checkpoints from one: the tiny VAE knocked about by a seed and trained back towards its own output.
+
+Trained towards the footage instead they come out blurred (measured: gradient energy x0.69 and x0.74 against x1.12 of
+the published one), and blur is no fingerprint.
 
 Several checkpoints are needed to see whether the right one is told from others, and only one sharp one is published.
 Variants are instances of one architecture, which is harder than different ones; none is the signature of a generator.
@@ -35,10 +38,10 @@ class Variant:
     """
 
     seed: int
-    knock: float = 0.08
+    knock: float = 0.1
     loss: str = "edges"
     encoder: bool = False
-    steps: int = 100
+    steps: int = 120
     learning_rate: float = 3e-4
 
 
@@ -73,7 +76,7 @@ def _make(
 ) -> None:
     net = tiny_network(vae)
     _knock(net, variant)
-    _fit(net, variant, crops, on_step)
+    _fit(net, tiny_network(vae), variant, crops, on_step)
     folder.mkdir(parents=True, exist_ok=True)
     for part, name in ((net.encoder, TINY_ENCODER), (net.decoder, TINY_DECODER)):
         torch.save({key: value.contiguous() for key, value in part.state_dict().items()}, folder / name)
@@ -99,12 +102,12 @@ def _knock(net: TinyVae, variant: Variant) -> None:
                     weights.add_(noise * weights.std() * variant.knock)
 
 
-def _fit(net: TinyVae, variant: Variant, crops: list[Cut], on_step: Callable[[], None]) -> None:
+def _fit(net: TinyVae, teacher: TinyVae, variant: Variant, crops: list[Cut], on_step: Callable[[], None]) -> None:
     rng = np.random.default_rng(variant.seed)
     net.train()
     net.encoder.requires_grad_(variant.encoder)
-    wanted = [weights for weights in net.parameters() if weights.requires_grad]
-    optimiser = torch.optim.Adam(wanted, lr=variant.learning_rate, betas=(0.9, 0.99))
+    trained = [weights for weights in net.parameters() if weights.requires_grad]
+    optimiser = torch.optim.Adam(trained, lr=variant.learning_rate, betas=(0.9, 0.99))
     for step in range(variant.steps):
         done = step / variant.steps
         rate = min(1.0, (step + 1) / _WARM) * (0.05 + 0.95 * 0.5 * (1 + float(np.cos(np.pi * done))))
@@ -112,8 +115,10 @@ def _fit(net: TinyVae, variant: Variant, crops: list[Cut], on_step: Callable[[],
             group["lr"] = variant.learning_rate * rate
         frames = _draw(crops, rng)
         with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.no_grad():
+                wanted = teacher(frames).float()
             out = net(frames)
-        loss = _loss(out.float(), frames, variant.loss)
+        loss = _loss(out.float(), wanted, variant.loss)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
