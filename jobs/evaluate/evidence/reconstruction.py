@@ -55,7 +55,7 @@ def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, con
     first, *others = networks
     compared = contents[:COMPARED] if others else []
     searched = contents[:SEARCHED]
-    steps = 2 * len(contents) * len(CRFS) + 2 * len(searched) + len(compared) * ((len(networks) ** 2) - 1)
+    steps = 2 * len(contents) * len(CRFS) + 2 * len(searched) + len(compared) * len(networks) * (len(networks) + 1)
     with Meter(console, "reconstruction", steps) as meter:
 
         def ask(content: Content, member: str, judge: str, crf: int, *, crop: bool = False) -> Finding:
@@ -74,7 +74,7 @@ def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, con
         choices = {
             (content.id, member): {judge: ask(content, member, judge, _MIDDLE) for judge in networks}
             for content in compared
-            for member in networks
+            for member in (CAMERA, *networks)
         }
         moved = {
             (content.id, member, _MIDDLE): ask(content, member, first, _MIDDLE, crop=True)
@@ -106,8 +106,9 @@ def _report(
             :1
         ]
         figures.append(_phases_found(some, moved, first, networks[first][1].stride[0], seed))
-    if len(networks) > 1:
-        figures += _right_one(networks, choices)
+    compared = [content for content in contents if (content.id, CAMERA) in choices]
+    if len({content.clip.source for content in compared}) > 1:
+        figures += _right_one(networks, compared, choices)
     classes = ", ".join(f"{name} ({net.cls}, {net.precision})" for name, (_, net) in networks.items())
     return EvidenceReport(
         "reconstruction",
@@ -203,27 +204,52 @@ def _phases_found(contents: Sequence[Content], moved: Found, member: str, stride
 
 
 def _right_one(
-    networks: Mapping[str, tuple[str, Network]], choices: Mapping[tuple[str, str], Mapping[str, Finding]]
+    networks: Mapping[str, tuple[str, Network]],
+    contents: Sequence[Content],
+    choices: Mapping[tuple[str, str], Mapping[str, Finding]],
 ) -> list[Figure]:
-    def share(value: Callable[[Finding], float]) -> tuple[int, int]:
-        hits = [max(judged, key=lambda name: value(judged[name])) == member for (_, member), judged in choices.items()]
-        return sum(hits), len(hits)
+    """Share of decoded clips whose own checkpoint answers highest, by what is known of each from other sources."""
+    source_of = {content.id: content.clip.source for content in contents}
 
-    names = f"{len(networks)} checkpoints"
+    def standing(content: str, judge: str, drop: float) -> float:
+        """How far a drop lies from the judge's camera footage towards its own clips, both of other sources."""
+        known = [one for one in source_of if source_of[one] != source_of[content]]
+        camera = np.mean([choices[one, CAMERA][judge].drop for one in known])
+        own = np.mean([choices[one, judge][judge].drop for one in known])
+        return float((camera - drop) / max(camera - own, 1e-6))
+
+    made = [key for key in choices if key[1] != CAMERA]
+
+    def share(value: Callable[[str, str, Finding], float]) -> tuple[int, int]:
+        hits = 0
+        for content, member in made:
+            judged = choices[content, member]
+            hits += max(judged, key=lambda name: value(content, name, judged[name])) == member
+        return hits, len(made)
+
+    ways: tuple[tuple[str, Callable[[str, str, Finding], float], str], ...] = (
+        (
+            "right checkpoint first",
+            lambda content, judge, one: standing(content, judge, one.drop),
+            "by the drop, on each checkpoint's own scale from camera footage (0) to what it made (1), of other sources",
+        ),
+        ("right checkpoint first, plain drop", lambda _content, _judge, one: -one.drop, "by the smallest drop"),
+        (
+            "right checkpoint first, null",
+            lambda _content, _judge, one: one.gain,
+            "by one reconstruction alone: plain over refined loss",
+        ),
+    )
     found: list[Figure] = []
-    for name, value, how in (
-        ("right checkpoint first", lambda one: -one.drop, "by the smallest drop"),
-        ("right checkpoint first, null", lambda one: one.gain, "by one reconstruction alone: plain over refined loss"),
-    ):
+    for number, (name, value, how) in enumerate(ways):
         hits, of = share(value)
-        goal = ">= 95 % of four" if "null" not in name else ""
         found.append(
             Figure(
                 f"{name}, CRF {_MIDDLE}",
-                hits / of if of else None,
+                hits / of,
                 *clopper_pearson(hits, of),
-                f"{of} clips, {names}",
-                goal,
+                f"{of} clips of {len(set(source_of.values()))} sources, {len(networks)} checkpoints",
+                "" if number else ">= 95 % of four",
                 f"{how}; chance {1 / len(networks):.2f}",
             )
         )

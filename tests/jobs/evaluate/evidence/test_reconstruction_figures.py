@@ -46,11 +46,11 @@ def test_figures_have_goals_nulls_and_counts_and_are_kept_for_the_next_time(
         assert figure.value is not None
         assert 0 <= figure.value <= 1
         assert figures[f"null: one reconstruction, CRF {crf}"].value is not None
-    assert figures["right checkpoint first, CRF 23"].n == "6 clips, 2 checkpoints"
+    assert figures["right checkpoint first, CRF 23"].n == "6 clips of 3 sources, 2 checkpoints"
     assert figures["phase found, CRF 23"].n == "1 decoded clip"
     assert len(report.detail["clips"]) == 18
     kept = Trials({}, tmp_path / "cache" / "reconstruction")
-    assert len(kept._known) == 18 + 2 + 9
+    assert len(kept._known) == 18 + 2 + 12
 
 
 def test_it_wants_a_checkpoint_and_footage_of_three_sources(manifest: Path, tmp_path: Path) -> None:
