@@ -214,9 +214,9 @@ def _right_one(
     def standing(content: str, judge: str, drop: float) -> float:
         """How far a drop lies from the judge's camera footage towards its own clips, both of other sources."""
         known = [one for one in source_of if source_of[one] != source_of[content]]
-        camera = np.mean([choices[one, CAMERA][judge].drop for one in known])
-        own = np.mean([choices[one, judge][judge].drop for one in known])
-        return float((camera - drop) / max(camera - own, 1e-6))
+        camera = float(np.mean([choices[one, CAMERA][judge].drop for one in known]))
+        own = float(np.mean([choices[one, judge][judge].drop for one in known]))
+        return (camera - drop) / max(camera - own, 1e-6)
 
     made = [key for key in choices if key[1] != CAMERA]
 
