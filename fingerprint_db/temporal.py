@@ -19,7 +19,7 @@ from fingerprint_db.cues.motion import global_shifts, measure_motion
 from fingerprint_db.cues.physical import blur_along_motion, blur_with_motion, camera_cues, light_cues
 from fingerprint_db.cues.reconstruction import picture_cues
 from fingerprint_db.cues.spatiotemporal import change_cues, identity_drift, region_break, still_cues, without_types
-from fingerprint_db.residual import Planes, spread
+from fingerprint_db.residual import Planes
 
 __all__ = [
     "CUES",
@@ -32,14 +32,12 @@ __all__ = [
     "repeated_share",
 ]
 
-PICTURES = 3  # frames of a window that the cues of single pictures look at
-
 
 def measure_cues(planes: Planes, *, full_range: bool) -> dict[str, float]:
     """All cues of a window, in the order of CUE_NAMES; luma at least 64 x 64, one frame or more."""
     found: dict[str, Tensor | float] = {}
     found |= _of_time(planes)
-    found |= picture_cues(planes, spread(planes.luma.shape[0], PICTURES), full_range)
+    found |= picture_cues(planes, full_range)
     values = {name: float(found.get(name, CUES[name].neutral)) for name in CUE_NAMES}
     return {name: v if math.isfinite(v) else CUES[name].neutral for name, v in values.items()}
 
@@ -50,7 +48,8 @@ def _of_time(planes: Planes) -> dict[str, Tensor | float]:
     if frames < 2:
         return {}
     found: dict[str, Tensor | float] = {}
-    step = (small[1:] - small[:-1]).abs()
+    difference = small[1:] - small[:-1]
+    step = difference.abs()
     change = step.mean(dim=(1, 2)).cpu().tolist()
     detail = 10 * torch.log10((fine * fine).mean(dim=(1, 2)) + 0.01)
     steady: list[float] = without_types(detail, planes.picture_types).cpu().tolist()
@@ -62,8 +61,9 @@ def _of_time(planes: Planes) -> dict[str, Tensor | float]:
     found["blur_with_motion"] = blur_with_motion(logs, steady)
     found |= light_cues(small, motion)
     if frames >= 3:
-        second = (small[2:] - 2 * small[1:-1] + small[:-2]).abs().mean()
-        first = (small[2:] - small[:-2]).abs().mean()
+        rows = difference[:, ::2]
+        second = (rows[1:] - rows[:-1]).abs().mean()
+        first = (rows[1:] + rows[:-1]).abs().mean()
         found["motion_roughness"] = second / first if float(first) > 0.05 else 0.0
     if frames >= 4:
         found |= change_cues(step, fine)

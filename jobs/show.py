@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from jobs.archive import safe_uri
+from jobs.artefacts import sentences as artefact_sentences
 from jobs.record import describe_verdict
 
 if TYPE_CHECKING:  # the verbs import torch and faiss, which help and look-ups need not wait for
@@ -95,6 +96,8 @@ def file_verdict(console: Console, record: Mapping[str, Any], *, heading: bool =
     if record["nearest"]:
         near = ", ".join(f"{n['generator']} {n['score']:.2f}" for n in record["nearest"][:3])
         console.print(f"  nearest signatures: {near}", style="dim", highlight=False)
+    for sentence in artefact_sentences(record.get("evidence", {}).get("artefacts", {})):
+        console.print(f"  {escape(sentence)}", style="dim", highlight=False, soft_wrap=True)
     if record["declared"]:
         said = "; ".join(f"{name}: {value}" for name, value in record["declared"].items())
         console.print(f"  declared, easily forged: {escape(said[:200])}", style="dim", highlight=False, soft_wrap=True)

@@ -54,9 +54,7 @@ CUES: Mapping[str, CueDefinition] = MappingProxyType(
             OURS,
             "both",
         ),
-        **{
-            f"difference_period_{p}": CueDefinition(_OF_CHANGE.format(p), "0..1", "assembly", _R2) for p in PERIODS
-        },
+        **{f"difference_period_{p}": CueDefinition(_OF_CHANGE.format(p), "0..1", "assembly", _R2) for p in PERIODS},
         **{f"sharpness_period_{p}": CueDefinition(_OF_DETAIL.format(p), "0..1", "assembly", _R2) for p in PERIODS},
         "texture_flicker": CueDefinition(
             "typical jump of the fine detail's strength from frame to frame", "dB", "spatio-temporal", OURS
@@ -173,8 +171,8 @@ CUES: Mapping[str, CueDefinition] = MappingProxyType(
             "ours; a Gaussian line profile",
         ),
         "still_flicker": CueDefinition(
-            "upper quartile over 32 px patches at rest of the typical jump of their fine detail's strength, differences "
-            "between I, P and B frames removed",
+            "upper quartile over 32 px patches at rest of the typical jump of their fine detail's strength, "
+            "differences between I, P and B frames removed",
             "dB",
             "spatio-temporal",
             OURS,

@@ -12,10 +12,14 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from fingerprint_db.residual import halve
+
 CELL = 32  # side of a patch, px of the halved picture
 REACH = 8  # the largest displacement of a patch that is looked for, px of the halved picture
 # Squared levels below which a patch holds too little detail to be recognised.
 _LEAST_ENERGY = 4.0
+# Mean correlation of all patches above which their common displacement is the camera's.
+_LEAST_TOGETHER = 0.3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,15 +44,28 @@ class Motion:
 
 
 def measure_motion(half: Tensor) -> Motion:
-    """The motion of (T, H, W) luma at half size, T >= 2, both sides at least CELL."""
-    shifts, found = shifts_found(half)
+    """The motion of (T, H, W) luma at half size, T >= 2, both sides at least CELL.
+
+    The global shift is the peak of the patches' correlations together, which tells a tenth of a pixel and costs nothing
+    more; where they find none within their reach, it is looked for by phase correlation at quarter size.
+    """
     frames, rows, columns = half.shape[0], half.shape[1] // CELL, half.shape[2] // CELL
     cells = half[:, : rows * CELL, : columns * CELL].reshape(frames, rows, CELL, columns, CELL)
     cells = cells.transpose(2, 3).reshape(frames, rows * columns, CELL, CELL)
     spectra, energy = patch_spectra(cells)
-    moves, likeness = best_match(spectra[:-1], spectra[1:])
+    near = correlations(spectra[:-1], spectra[1:])
+    moves, likeness = best_match(near)
+    together = near.mean(dim=1)
+    level, row, column = _peak(together)
+    shifts = torch.stack(_refined(together, row, column), dim=1) - REACH
+    found = (level >= _LEAST_TOGETHER) & (shifts.abs().amax(dim=1) < REACH - 1)
+    shifts = torch.where(found[:, None], shifts * 2, 0.0)
+    if not bool(found.all()):
+        coarse, stands_out = shifts_found(halve(half))
+        shifts = torch.where(found[:, None], shifts, coarse * 4)
+        found = found | stands_out
     return Motion(
-        shifts=shifts * 2,
+        shifts=shifts,
         found=found,
         moves=moves,
         likeness=likeness,
@@ -73,24 +90,15 @@ def shifts_found(x: Tensor) -> tuple[Tensor, Tensor]:
     z = torch.fft.rfft2((x - x.mean(dim=(1, 2), keepdim=True)) * _hann(h, w, x.device))
     cross = z[1:] * z[:-1].conj()
     # Complex abs and division are slow on the CPU: the same in real numbers takes a third of the time.
-    parts = torch.view_as_real(cross)
-    magnitude = torch.sqrt((parts * parts).sum(dim=-1))
+    magnitude = torch.sqrt(_squared(cross))
     scale = torch.reciprocal(magnitude + 1e-3 * magnitude.amax(dim=(1, 2), keepdim=True) + 1e-6)
-    surface = torch.fft.irfft2(torch.view_as_complex(parts * scale[..., None]), s=(h, w))
-    flat = surface.reshape(surface.shape[0], -1)
-    mid, peak = flat.max(dim=1)
-    rows, columns = peak // w, peak % w
-    n = torch.arange(surface.shape[0], device=x.device)
-    sides = (
-        (rows, h, surface[n, (rows - 1) % h, columns], surface[n, (rows + 1) % h, columns]),
-        (columns, w, surface[n, rows, (columns - 1) % w], surface[n, rows, (columns + 1) % w]),
-    )
-    found = []
-    for at, size, low, high in sides:
-        bend = (low - 2 * mid + high).clamp_max(-1e-9)
-        signed = torch.where(at > size // 2, at - size, at)
-        found.append(signed + (0.5 * (low - high) / bend).clamp(-0.5, 0.5))
-    stands_out = mid > 4 * torch.sqrt((flat * flat).mean(dim=1))
+    surface = torch.fft.irfft2(cross * scale, s=(h, w))
+    mid, rows, columns = _peak(surface)
+    found = [
+        torch.where(at > size // 2, at - size, at)
+        for at, size in zip(_refined(surface, rows, columns), (h, w), strict=True)
+    ]
+    stands_out = mid > 4 * torch.sqrt((surface * surface).mean(dim=(1, 2)))
     return torch.where(stands_out[:, None], torch.stack(found, dim=1), 0.0), stands_out
 
 
@@ -101,26 +109,53 @@ def patch_spectra(cells: Tensor) -> tuple[Tensor, Tensor]:
     recognised by its detail, not by its shading, nor by the noise of single pixels.
     """
     centred = (cells - cells.mean(dim=(-2, -1), keepdim=True)) * _hann(CELL, CELL, cells.device)
-    z = torch.view_as_real(torch.fft.rfft2(centred)) * _weight(cells.device)
-    energy = (z * z).sum(dim=-1)
-    total = 2 * energy.sum(dim=(-2, -1)) - energy[..., 0].sum(dim=-1) - energy[..., -1].sum(dim=-1)
-    unit = z * torch.rsqrt(total + 1e-3)[..., None, None, None]
+    z = torch.fft.rfft2(centred) * _weight(cells.device)
+    # The inner columns of the half spectrum stand for two of the whole one.
+    total = (_squared(z) * _twice(cells.device)).sum(dim=(-2, -1))
     # Parseval: the sum of squares of a picture is that of its spectrum over the number of pixels; the squared Hann
     # window keeps (3/8) squared of a steady picture's energy.
-    return torch.view_as_complex(unit), total / CELL**4 / (3 / 8) ** 2
+    return z * torch.rsqrt(total + 1e-3)[..., None, None], total / CELL**4 / (3 / 8) ** 2
 
 
-def best_match(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Where ``second`` resembles ``first`` best: (..., 2) displacement in whole px up to REACH, (...) correlation.
-
-    Both as ``patch_spectra`` gives them. The correlation makes up for what leaves the window as the patch moves.
+def correlations(first: Tensor, second: Tensor) -> Tensor:
+    """Correlation of ``second`` with ``first``, both as ``patch_spectra`` gives them, at displacements up to REACH:
+    (..., 2 REACH + 1, 2 REACH + 1), the middle one for no displacement. It makes up for what leaves the window.
     """
     surface = torch.fft.irfft2(second * first.conj(), s=(CELL, CELL)) * float(CELL * CELL)
-    near = torch.roll(surface, (REACH, REACH), (-2, -1))[..., : 2 * REACH + 1, : 2 * REACH + 1]
-    near = near / _overlap(first.device)
-    side = 2 * REACH + 1
-    best, at = near.reshape(*near.shape[:-2], side * side).max(dim=-1)
-    return torch.stack([at // side - REACH, at % side - REACH], dim=-1), best.clamp(-1, 1)
+    rows = torch.cat([surface[..., -REACH:, :], surface[..., : REACH + 1, :]], dim=-2)
+    return torch.cat([rows[..., -REACH:], rows[..., : REACH + 1]], dim=-1) * _overlap(first.device)
+
+
+def best_match(near: Tensor) -> tuple[Tensor, Tensor]:
+    """Of ``correlations``: (..., 2) displacement in whole px where they are highest, and (...) the correlation there."""
+    best, row, column = _peak(near.reshape(-1, *near.shape[-2:]))
+    moves = torch.stack([row - REACH, column - REACH], dim=-1)
+    return moves.reshape(*near.shape[:-2], 2), best.reshape(near.shape[:-2]).clamp(-1, 1)
+
+
+def _refined(surface: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+    """The peak's place to a fraction of a pixel, by parabolas through its neighbours; the surface is periodic."""
+    h, w = surface.shape[-2:]
+    n = torch.arange(surface.shape[0], device=surface.device)
+    mid = surface[n, row, column]
+    sides = (
+        (row, surface[n, (row - 1) % h, column], surface[n, (row + 1) % h, column]),
+        (column, surface[n, row, (column - 1) % w], surface[n, row, (column + 1) % w]),
+    )
+    y, x = (at + (0.5 * (a - b) / (a - 2 * mid + b).clamp_max(-1e-9)).clamp(-0.5, 0.5) for at, a, b in sides)
+    return y, x
+
+
+def _squared(z: Tensor) -> Tensor:
+    real: Tensor = z.real * z.real + z.imag * z.imag
+    return real
+
+
+def _peak(surface: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Highest value of each (N, H, W) and its row and column; rows first, since argmax over a plane is slow."""
+    best, row = surface.amax(dim=2).max(dim=1)
+    n = torch.arange(surface.shape[0], device=surface.device)
+    return best, row, surface[n, row].argmax(dim=1)
 
 
 @lru_cache(maxsize=12)
@@ -130,17 +165,24 @@ def _hann(h: int, w: int, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=2)
 def _weight(device: torch.device) -> Tensor:
-    """(CELL, CELL // 2 + 1, 1): a raised cosine over the radius, 0 at 0 and at half the sampling rate."""
+    """(CELL, CELL // 2 + 1): a raised cosine over the radius, 0 at 0 and at half the sampling rate."""
     fy = torch.fft.fftfreq(CELL, device=device)[:, None]
     fx = torch.fft.rfftfreq(CELL, device=device)[None, :]
     radius = torch.sqrt(fy * fy + fx * fx).clamp_max(0.5)
-    return (0.5 - 0.5 * torch.cos(4 * torch.pi * radius))[..., None]
+    return 0.5 - 0.5 * torch.cos(4 * torch.pi * radius)
+
+
+@lru_cache(maxsize=2)
+def _twice(device: torch.device) -> Tensor:
+    weight = torch.full((CELL // 2 + 1,), 2.0, device=device)
+    weight[0] = weight[-1] = 1.0
+    return weight
 
 
 @lru_cache(maxsize=2)
 def _overlap(device: torch.device) -> Tensor:
-    """(2 REACH + 1, 2 REACH + 1): the share of a Hann window's energy product that is left at each displacement."""
+    """(2 REACH + 1, 2 REACH + 1): what makes up for the energy that a Hann window loses at each displacement."""
     window = torch.hann_window(CELL, device=device, dtype=torch.float64)
     line = torch.stack([(window[d:] * window[: CELL - d]).sum() for d in range(REACH + 1)]) / (window**2).sum()
     line = torch.cat([line.flip(0), line[1:]])
-    return (line[:, None] * line[None, :]).to(torch.float32)
+    return (1 / (line[:, None] * line[None, :])).to(torch.float32)

@@ -9,25 +9,29 @@ from torch import Tensor
 
 from fingerprint_db.residual import Planes, axis_lines, band_means, power_spectrum, radial_bands
 
-LINE_STEP = 4  # one row (or column) in so many is searched for lines
+LINE_STEP = 2  # one row (or column) in so many is searched for lines
 LINE_CONTRAST = 12.0  # levels by which a line stands out from both sides at 3 px
 _LEAST_LINES = 24  # points of lines below which no width is told
 
 
-def picture_cues(planes: Planes, frames: list[int], full_range: bool) -> dict[str, Tensor | float]:
-    """The cues of single pictures, over the given frames of a window."""
+def picture_cues(planes: Planes, full_range: bool) -> dict[str, Tensor | float]:
+    """The cues of single pictures, of a window's middle frame: a file has tens of windows, and their median counts."""
+    # A burst begins with a keyframe where it can; the middle frame is a picture like most.
+    middle = planes.luma.shape[0] // 2
+    frames = slice(middle, middle + 1)
     luma, fine = planes.luma[frames], planes.fine_luma[frames]
     power = power_spectrum(fine)
     rings = band_means(power, radial_bands(*fine.shape[-2:], 8, luma.device)) + 1.0
     low, high = (0.5, 254.5) if full_range else (16.0, 235.0)
-    within = ((luma > low) & (luma < high)).sum()
+    some = luma[:, ::2]
+    within = ((some > low) & (some < high)).sum()
     found: dict[str, Tensor | float] = {
         "high_frequency_deficit": 10 * torch.log10(rings[2:4].mean() / rings[6:].mean()),
         "upsampling_peak": upsampling_peak(power),
         "blockiness": blockiness(luma, planes.top, planes.left),
         "noise": noise(luma),
         "banding": banding(luma),
-        "saturated": 1 - within.to(torch.float64) / luma.numel(),
+        "saturated": 1 - within.to(torch.float64) / some.numel(),
         "line_width": line_width(luma),
     }
     if planes.fine_chroma is not None:

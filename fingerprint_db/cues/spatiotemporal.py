@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from fingerprint_db.cues.motion import CELL, Motion, best_match, patch_spectra
+from fingerprint_db.cues.motion import CELL, Motion, best_match, correlations, patch_spectra
 from fingerprint_db.residual import halve
 
 SIDE = 16  # of a small patch, px of the halved picture: 32 px
@@ -67,7 +68,7 @@ def region_break(motion: Motion) -> Tensor | float:
     return (drop - drop.median(dim=1, keepdim=True).values).amax().clamp_min(0)
 
 
-def identity_drift(half: Tensor, motion: Motion, frame_s: float) -> Tensor | float:
+def identity_drift(half: Tensor, motion: Motion, frame_s: float) -> float:
     """See its definition; 0 where fewer than three patches can be followed from the first frame to the last.
 
     A patch's path adds up the moves found where it is at the time; in the last frame it is looked for around the path's
@@ -76,29 +77,29 @@ def identity_drift(half: Tensor, motion: Motion, frame_s: float) -> Tensor | flo
     pairs = motion.moves.shape[0]
     if pairs < 3 or frame_s <= 0 or motion.moves.shape[1] < _LEAST_PATCHES:
         return 0.0
-    rows, columns = motion.rows, motion.columns
-    device = half.device
-    number = torch.arange(rows * columns, device=device)
-    start = torch.stack([number // columns, number % columns], dim=1) * CELL
-    limit = torch.tensor([half.shape[1] - CELL, half.shape[2] - CELL], device=device)
-    grid = torch.tensor([rows - 1, columns - 1], device=device)
-    at, lost, seen = start, ~motion.textured, []
+    moves, seen = motion.moves.cpu().numpy(), motion.likeness.cpu().numpy()
+    grid = np.array([motion.rows, motion.columns])
+    limit = np.array(half.shape[1:]) - CELL
+    at = np.stack(np.divmod(np.arange(moves.shape[1]), motion.columns), axis=1) * CELL
+    kept = motion.textured.cpu().numpy()
+    likeness = np.empty_like(seen)
     for pair in range(pairs):
-        nearest = torch.minimum((at + CELL // 2) // CELL, grid)
-        cell = nearest[:, 0] * columns + nearest[:, 1]
-        at = at + motion.moves[pair, cell]
-        seen.append(motion.likeness[pair, cell])
-        lost = lost | (at < 0).any(dim=1) | (at > limit).any(dim=1)
-        at = torch.minimum(at.clamp_min(0), limit)
-    usual = torch.stack(seen).median(dim=0).values
-    kept = ~lost & (usual >= 0.5)
-    if int(kept.sum()) < _LEAST_PATCHES:
+        row, column = np.minimum((at + CELL // 2) // CELL, grid - 1).T
+        cell = row * motion.columns + column
+        at = at + moves[pair, cell]
+        likeness[pair] = seen[pair, cell]
+        inside = (at >= 0) & (at <= limit)
+        kept &= inside.all(axis=1)
+        at = np.where(inside, at, 0)
+    usual = np.median(likeness, axis=0)
+    kept &= usual >= 0.5
+    if np.count_nonzero(kept) < _LEAST_PATCHES:
         return 0.0
-    offsets = torch.arange(CELL, device=device)
-    y, x = at[kept, 0, None, None] + offsets[:, None], at[kept, 1, None, None] + offsets[None, :]
-    last, _ = patch_spectra(half[-1][y, x])
-    _, likeness = best_match(motion.spectra[0, kept], last)
-    return ((usual[kept] - likeness).median() / ((pairs - 1) * frame_s)).clamp_min(0)
+    patches = torch.stack([half[-1, y : y + CELL, x : x + CELL] for y, x in at[kept].tolist()])
+    last, _ = patch_spectra(patches)
+    _, found = best_match(correlations(motion.spectra[0, torch.as_tensor(kept, device=half.device)], last))
+    lost = float(np.median(usual[kept] - found.cpu().numpy()))
+    return max(0.0, lost / ((pairs - 1) * frame_s))
 
 
 def pooled(x: Tensor, side: int) -> Tensor:

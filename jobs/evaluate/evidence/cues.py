@@ -1,0 +1,265 @@
+"""Artefact cues: what camera footage shows by resolution and bitrate, how often a cue alarms falsely, what it tells.
+
+Ranges come from camera clips as published and through x264 at four qualities and three scales; a range is held
+against sources that it was not made of (one left out at a time). What a cue tells of generated clips is measured
+through one codec chain for all, with the metadata null beside it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from fingerprint_db.cues.definitions import CUE_NAMES, CUES
+from fingerprint_db.cues.ranges import QUANTILES, TABLE_VERSION, RangeTable, file_values, groups_of, outside
+from fingerprint_db.window import Quality
+from jobs.encode import CodecChain
+from jobs.evaluate.cache import EvaluationCache
+from jobs.evaluate.chain import EvaluationChain
+from jobs.evaluate.cue_worker import measure_files
+from jobs.evaluate.evidence import EvidenceOptions
+from jobs.evaluate.evidence.report import EvidenceReport, Figure
+from jobs.evaluate.folds import leave_one_source_out
+from jobs.evaluate.gather import Gathered, gather
+from jobs.evaluate.grid import CRFS, SCALES
+from jobs.evaluate.manifest import Clip, Label, Manifest, load_manifest
+from jobs.evaluate.metrics import auc, bootstrap_by_source
+from jobs.evaluate.nulls import score_nulls
+from jobs.progress import Meter
+from jobs.scan import current_spec
+from jobs.settings import Settings
+
+# Of the copies for ranges: two bursts are enough for a file's medians, and whole frames keep their resolution.
+RANGE_FRAMES, WHOLE_PX = 32, 1 << 14
+LEAST_SOURCES = 8  # a group of fewer has no range of its own
+REPLICATES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One file's cues: a clip in one form."""
+
+    clip: Clip
+    form: str
+    quality: Quality
+    values: Mapping[str, float]
+
+
+def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, console: Console) -> EvidenceReport:
+    """Ranges, false alarms and what cues tell; ``options.out`` gets ``cue_ranges.json``."""
+    clips = _chosen(load_manifest(manifest), options)
+    cache = EvaluationCache(options.cache / "cues")
+    forms = range_forms()
+    cameras = replace(clips, clips=tuple(clip for clip in clips.clips if clip.label is Label.CAMERA))
+    seen: list[Seen] = []
+    with Meter(console, "cues", 2 * (len(forms) * len(cameras.clips) + len(clips.clips))) as meter:
+
+        def gathered(of: Manifest, chain: EvaluationChain | None) -> Gathered:
+            step: Callable[[str], None] = lambda _step: meter.advance()  # noqa: E731
+            return gather(of, settings, chain=chain, cache=cache, fingerprint=measure_files, progress=step)
+
+        for chain in forms:
+            seen += _seen(cameras, gathered(cameras, chain), chain.name if chain else "as published")
+        judged = gathered(clips, EvaluationChain())
+    alike = _seen(clips, judged, EvaluationChain().name)
+    alarms = false_alarms(seen)
+    provenance = {
+        "spec": current_spec(settings).id,
+        "made": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "files": len(seen),
+        "clips": len({s.clip.name for s in seen}),
+        "sources": len({s.clip.source for s in seen}),
+        "forms": [chain.name if chain else "as published" for chain in forms],
+        "command": "makersmark evaluate MANIFEST --evidence cues --out fingerprint_db",
+    }
+    table = range_table(seen, {name: rate for name, (rate, _) in alarms.items()}, provenance)
+    if options.out is not None:
+        write_ranges(table, options.out / "cue_ranges.json")
+    return _report(seen, alarms, table, alike, judged, options.seed)
+
+
+def range_forms() -> tuple[EvaluationChain | None, ...]:
+    """As published, then x264 at every quality and scale of the grid."""
+    made = [
+        EvaluationChain(CodecChain("x264", crf, scale=scale), crop_px=WHOLE_PX, max_frames=RANGE_FRAMES)
+        for scale in SCALES
+        for crf in CRFS
+    ]
+    return None, *made
+
+
+def _chosen(manifest: Manifest, options: EvidenceOptions) -> Manifest:
+    clips = [clip for clip in manifest.clips if clip.label is not Label.PROCESSED]
+    if options.limit and options.limit < len(clips):
+        order = np.random.default_rng(options.seed).permutation(len(clips))
+        clips = [clips[i] for i in sorted(order[: options.limit])]
+    return replace(manifest, clips=tuple(clips))
+
+
+def _seen(manifest: Manifest, gathered: Gathered, form: str) -> list[Seen]:
+    found = []
+    for clip in manifest.clips:
+        if clip.name in gathered.evidence:
+            file = gathered.evidence[clip.name].file
+            if values := file_values(file.windows):
+                found.append(Seen(clip, form, file.facts.quality(file.coverage), values))
+    return found
+
+
+def range_table(seen: Sequence[Seen], false_alarms: Mapping[str, float], provenance: Mapping[str, Any]) -> RangeTable:
+    """Quantiles a group and cue, every source weighing the same in its group."""
+    members: dict[str, list[Seen]] = {}
+    for entry in seen:
+        for group in groups_of(entry.quality.width, entry.quality.height, entry.quality.bits_per_pixel):
+            members.setdefault(group, []).append(entry)
+    groups = {}
+    for name, entries in sorted(members.items()):
+        sources = [entry.clip.source for entry in entries]
+        if len(set(sources)) >= LEAST_SOURCES or name == "any":
+            weights = _by_source(sources)
+            cues = {
+                cue: [
+                    float(f"{q:.5g}")
+                    for q in weighted_quantiles([e.values[cue] for e in entries if cue in e.values], weights, QUANTILES)
+                ]
+                for cue in CUE_NAMES
+                if all(cue in e.values for e in entries)
+            }
+            groups[name] = {"files": len(entries), "sources": len(set(sources)), "cues": cues}
+    return RangeTable(groups, dict(false_alarms), dict(provenance))
+
+
+def _by_source(sources: Sequence[str]) -> list[float]:
+    return [1.0 / sources.count(source) for source in sources]
+
+
+def weighted_quantiles(values: Sequence[float], weights: Sequence[float], at: Sequence[float]) -> list[float]:
+    """Quantiles of a weighted sample: linear between the middles of the weights, the extremes beyond them."""
+    order = np.argsort(values, kind="stable")
+    weight = np.asarray(weights, dtype=np.float64)[order]
+    middle = (np.cumsum(weight) - weight / 2) / weight.sum()
+    return [float(v) for v in np.interp(at, middle, np.asarray(values, dtype=np.float64)[order])]
+
+
+def false_alarms(seen: Sequence[Seen]) -> dict[str, tuple[float, tuple[float, float] | None]]:
+    """Share of files out of range a cue, each source held against a table of the others, and bounds by source."""
+    alarms = np.zeros((len(seen), len(CUE_NAMES)))
+    for source in sorted({entry.clip.source for entry in seen}):
+        table = range_table([entry for entry in seen if entry.clip.source != source], {}, {})
+        for i, entry in enumerate(seen):
+            if entry.clip.source == source:
+                alarms[i] = [_alarms(table, entry, cue) for cue in CUE_NAMES]
+    sources = [entry.clip.source for entry in seen]
+    totals = {cue: alarms[:, k] for k, cue in enumerate(CUE_NAMES)} | {"cues out of range": alarms.sum(axis=1)}
+    totals["any cue out of range"] = (alarms.sum(axis=1) > 0).astype(float)
+
+    def shares(at: NDArray[np.intp]) -> Mapping[str, float]:
+        return {name: float(values[at].mean()) for name, values in totals.items()}
+
+    bounds = bootstrap_by_source(sources, ["camera"] * len(sources), shares, replicates=REPLICATES)
+    return {name: (float(values.mean()), bounds[name]) for name, values in totals.items()}
+
+
+def _alarms(table: RangeTable, entry: Seen, cue: str) -> bool:
+    limits = table.range_of(cue, entry.quality)
+    return limits is not None and cue in entry.values and outside(entry.values[cue], limits, CUES[cue])
+
+
+def write_ranges(table: RangeTable, path: Path) -> None:
+    """The table as it ships; a group a line, so that a change shows which groups moved."""
+    groups = ",\n".join(f"  {json.dumps(name)}: {json.dumps(group)}" for name, group in table.groups.items())
+    alarms = {name: round(share, 4) for name, share in table.false_alarms.items() if name in CUES}
+    text = (
+        f'{{"version": {TABLE_VERSION},\n"provenance": {json.dumps(table.provenance)},\n'
+        f'"quantiles": {json.dumps(QUANTILES)},\n"false_alarms": {json.dumps(alarms)},\n"groups": {{\n{groups}\n}}}}\n'
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def telling(alike: Sequence[Seen], replicates: int = REPLICATES) -> dict[str, tuple[float, tuple[float, float] | None]]:
+    """AUC of each cue for generated against camera, higher values counting as generated, and bounds by source."""
+    made = np.array([entry.clip.label is Label.GENERATED for entry in alike])
+    values = np.array([[entry.values[cue] for cue in CUE_NAMES] for entry in alike]).reshape(len(alike), -1)
+    labels = [entry.clip.label.value for entry in alike]
+
+    def areas(at: NDArray[np.intp]) -> Mapping[str, float]:
+        on = made[at]
+        return {cue: auc(values[at[on], k], values[at[~on], k]) for k, cue in enumerate(CUE_NAMES)}
+
+    bounds = bootstrap_by_source([entry.clip.source for entry in alike], labels, areas, replicates=replicates)
+    return {cue: (value, bounds[cue]) for cue, value in areas(np.arange(len(alike))).items()}
+
+
+def metadata_auc(alike: Sequence[Seen], judged: Gathered) -> float | None:
+    """AUC of the metadata null, leaving one source out; None where one class or source is all there is."""
+    clips = [entry.clip for entry in alike]
+    if len({clip.source for clip in clips}) < 2 or len({clip.label for clip in clips}) < 2:
+        return None
+    looks = [judged.evidence[clip.name].prepared for clip in clips]
+    folds = leave_one_source_out(clips, 16)
+    null = score_nulls(clips, [p.packaging for p in looks], [p.glance for p in looks], folds, trees=100)["metadata"]
+    made = np.array([clip.label is Label.GENERATED for clip in clips])
+    known = np.isfinite(null.scores)
+    value = auc(null.scores[made & known], null.scores[~made & known])
+    return value if np.isfinite(value) else None
+
+
+def _report(
+    seen: Sequence[Seen],
+    alarms: Mapping[str, tuple[float, tuple[float, float] | None]],
+    table: RangeTable,
+    alike: Sequence[Seen],
+    judged: Gathered,
+    seed: int,
+) -> EvidenceReport:
+    cameras, sources = len({s.clip.name for s in seen}), len({s.clip.source for s in seen})
+    counted = f"{len(seen)} files of {cameras} camera clips of {sources} sources"
+    figures = [
+        _figure("cues out of range on a camera file", alarms["cues out of range"], counted, how=_HOW_FALSE),
+        _figure("camera files with any cue out of range", alarms["any cue out of range"], counted),
+    ]
+    figures += [_figure(f"false alarms of {cue}", alarms[cue], counted, "about 1 % a side") for cue in CUE_NAMES]
+    made = sum(s.clip.label is Label.GENERATED for s in alike)
+    both = f"{made} generated and {len(alike) - made} camera clips of {len({s.clip.source for s in alike})} sources"
+    areas = telling(alike) if 0 < made < len(alike) else {}
+    null = metadata_auc(alike, judged)
+    figures.append(Figure("AUC of the metadata null", null, n=both, how=_HOW_AUC))
+    figures += [_figure(f"AUC of {cue}", areas[cue], both) for cue in areas]
+    detail = {
+        "ranges": {name: dict(group) for name, group in table.groups.items()},
+        "provenance": dict(table.provenance),
+        "left_out": [{"name": out.name, "class": out.kind, "message": out.message} for out in judged.left_out],
+        "seed": seed,
+    }
+    return EvidenceReport("cues", "Artefact cues", tuple(figures), _NOTES, detail)
+
+
+def _figure(
+    name: str, found: tuple[float, tuple[float, float] | None], counted: str, goal: str = "", how: str = ""
+) -> Figure:
+    value, bounds = found
+    low, high = bounds if bounds is not None else (None, None)
+    return Figure(name, value if np.isfinite(value) else None, low, high, counted, goal, how)
+
+
+_HOW_FALSE = (
+    "each source's files against the 1 % and 99 % quantiles of the other sources' in the same group of resolution and "
+    "bitrate; bounds by bootstrap over sources"
+)
+_HOW_AUC = (
+    "generated against camera footage through one codec chain (x264 CRF 23, centre 512 px); a cue's higher values count "
+    "as generated, so that 0 and 1 both separate and 0.5 does not; the null sees the packaging of the original files"
+)
+_NOTES = (
+    "No cue alone makes a verdict: with so many cues looked at, some lie outside on any camera file.",
+    "Copies of one clip are not independent: bounds resample sources.",
+)
