@@ -24,7 +24,7 @@ def artefacts(file: FileFingerprint, verdict: Verdict) -> Mapping[str, Any] | No
 
 def artefacts_by(table: RangeTable, file: FileFingerprint) -> Mapping[str, Any] | None:
     """looked_at: cues compared; expected_by_chance: how many of them lie outside on the average camera file, as
-    measured. outside: farthest first (in widths of the range), each with value, unit, range, what the range was made of,
+    measured. outside: farthest first (in widths of the range), each with value, unit, range, what that was made of,
     share of the windows outside, the seconds of the window that lies farthest, and a sentence. high_frequency_deficit:
     the value beside the camera's median at the same resolution and bitrate.
     """
@@ -32,7 +32,7 @@ def artefacts_by(table: RangeTable, file: FileFingerprint) -> Mapping[str, Any] 
     if not values:
         return None
     quality = file.facts.quality(file.coverage)
-    limits = {name: found for name in CUE_NAMES if (found := table.range_of(name, quality)) is not None}
+    limits = {name: camera for name in CUE_NAMES if (camera := table.range_of(name, quality)) is not None}
     found = [
         _described(name, values[name], limits[name], file)
         for name in limits

@@ -94,10 +94,8 @@ def shifts_found(x: Tensor) -> tuple[Tensor, Tensor]:
     scale = torch.reciprocal(magnitude + 1e-3 * magnitude.amax(dim=(1, 2), keepdim=True) + 1e-6)
     surface = torch.fft.irfft2(cross * scale, s=(h, w))
     mid, rows, columns = _peak(surface)
-    found = [
-        torch.where(at > size // 2, at - size, at)
-        for at, size in zip(_refined(surface, rows, columns), (h, w), strict=True)
-    ]
+    y, x = _refined(surface, rows, columns)
+    found = [torch.where(y > h // 2, y - h, y), torch.where(x > w // 2, x - w, x)]
     stands_out = mid > 4 * torch.sqrt((surface * surface).mean(dim=(1, 2)))
     return torch.where(stands_out[:, None], torch.stack(found, dim=1), 0.0), stands_out
 
@@ -127,7 +125,7 @@ def correlations(first: Tensor, second: Tensor) -> Tensor:
 
 
 def best_match(near: Tensor) -> tuple[Tensor, Tensor]:
-    """Of ``correlations``: (..., 2) displacement in whole px where they are highest, and (...) the correlation there."""
+    """Of ``correlations``: (..., 2) displacement in whole px where they are highest, and (...) the value there."""
     best, row, column = _peak(near.reshape(-1, *near.shape[-2:]))
     moves = torch.stack([row - REACH, column - REACH], dim=-1)
     return moves.reshape(*near.shape[:-2], 2), best.reshape(near.shape[:-2]).clamp(-1, 1)

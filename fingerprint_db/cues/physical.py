@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -111,7 +112,7 @@ def blur_along_motion(half: Tensor, motion: Motion) -> Tensor | float:
 
 def blur_with_motion(logs: Sequence[float], detail: Sequence[float]) -> float:
     """Minus the correlation of log change with the detail of the frames between which it happens."""
-    between = [(a + b) / 2 for a, b in zip(detail, detail[1:], strict=False)]
+    between = [(a + b) / 2 for a, b in pairwise(detail)]
     n = len(logs)
     if n < 4:
         return 0.0
@@ -127,7 +128,8 @@ def _without_polynomial(count: int, degree: int, device: torch.device) -> Tensor
     """(count, count) float64: takes off a series its least-squares polynomial in time."""
     t = torch.linspace(-1, 1, count, dtype=torch.float64, device=device)
     basis, _ = torch.linalg.qr(torch.stack([t**k for k in range(degree + 1)], dim=1))
-    return torch.eye(count, dtype=torch.float64, device=device) - basis @ basis.T
+    without: Tensor = torch.eye(count, dtype=torch.float64, device=device) - basis @ basis.T
+    return without
 
 
 @lru_cache(maxsize=8)

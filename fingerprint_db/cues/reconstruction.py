@@ -101,7 +101,7 @@ def line_width(luma: Tensor) -> float:
 
     A point of a line stands out by LINE_CONTRAST levels from both pixels 3 px across it, on the same side, and is not
     surpassed by either neighbour. Its contrast against 1 px over that against 3 px tells the width: for a Gaussian of
-    deviation s the ratio is (1 - exp(-1 / 2s^2)) / (1 - exp(-9 / 2s^2)). Over all points the contrasts are summed first.
+    deviation s the ratio is (1 - exp(-1 / 2s^2)) / (1 - exp(-9 / 2s^2)). The contrasts of all points are summed first.
     """
     near, far, points = 0.0, 0.0, 0
     for lines in (luma[:, ::LINE_STEP], luma[:, :, ::LINE_STEP].transpose(1, 2)):
