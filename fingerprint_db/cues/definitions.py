@@ -191,6 +191,7 @@ CUES: Mapping[str, CueDefinition] = MappingProxyType(
             "spatio-temporal",
             OURS,
             "both",
+            "peak",
         ),
         "region_break": CueDefinition(
             "largest drop of a tracked 64 px patch's likeness to the frame before below its usual, beyond that of the "

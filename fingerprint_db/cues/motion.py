@@ -125,8 +125,19 @@ def correlations(first: Tensor, second: Tensor) -> Tensor:
 
 
 def best_match(near: Tensor) -> tuple[Tensor, Tensor]:
-    """Of ``correlations``: (..., 2) displacement in whole px where they are highest, and (...) the value there."""
-    best, row, column = _peak(near.reshape(-1, *near.shape[-2:]))
+    """Of ``correlations``: (..., 2) displacement in whole px where they are highest, and (...) the value there.
+
+    The value is that of the parabolas through the peak and its neighbours: between two pixels a patch is as like
+    itself as on them.
+    """
+    flat = near.reshape(-1, *near.shape[-2:])
+    best, row, column = _peak(flat)
+    n, last = torch.arange(flat.shape[0], device=near.device), 2 * REACH
+    y, x = row.clamp(1, last - 1), column.clamp(1, last - 1)
+    middle = flat[n, y, x]
+    for a, b in ((flat[n, y - 1, x], flat[n, y + 1, x]), (flat[n, y, x - 1], flat[n, y, x + 1])):
+        gain = 0.125 * (a - b) ** 2 / (2 * middle - a - b).clamp_min(1e-3)
+        best = best + torch.where((y == row) & (x == column), gain, 0.0)
     moves = torch.stack([row - REACH, column - REACH], dim=-1)
     return moves.reshape(*near.shape[:-2], 2), best.reshape(near.shape[:-2]).clamp(-1, 1)
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fingerprint_db.cues.motion import CELL, Motion, best_match, correlations, patch_spectra
+from fingerprint_db.cues.motion import CELL, REACH, Motion, correlations, patch_spectra
 from fingerprint_db.residual import halve
 
 SIDE = 16  # of a small patch, px of the halved picture: 32 px
@@ -15,6 +15,7 @@ SIDE = 16  # of a small patch, px of the halved picture: 32 px
 _REST_LEVELS = 1.5
 _REST_PX = 0.5
 _LEAST_DETAIL = 1.0
+_PATH_ERROR = 3  # px of the halved picture that the sum of a patch's moves may be wrong by
 _LEAST_PATCHES = 3  # tracked patches below which nothing is said about regions
 
 
@@ -97,8 +98,11 @@ def identity_drift(half: Tensor, motion: Motion, frame_s: float) -> float:
         return 0.0
     patches = torch.stack([half[-1, y : y + CELL, x : x + CELL] for y, x in at[kept].tolist()])
     last, _ = patch_spectra(patches)
-    _, found = best_match(correlations(motion.spectra[0, torch.as_tensor(kept, device=half.device)], last))
-    lost = float(np.median(usual[kept] - found.cpu().numpy()))
+    near = correlations(motion.spectra[0, torch.as_tensor(kept, device=half.device)], last)
+    # A wide search would find likeness by chance; the path's end is known to a pixel or two.
+    around = slice(REACH - _PATH_ERROR, REACH + _PATH_ERROR + 1)
+    found = near[:, around, around].amax(dim=(1, 2)).cpu().numpy()
+    lost = float(np.median(usual[kept] - found))
     return max(0.0, lost / ((pairs - 1) * frame_s))
 
 

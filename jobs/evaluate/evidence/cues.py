@@ -257,7 +257,7 @@ _HOW_FALSE = (
 )
 _HOW_AUC = (
     "generated against camera footage through one codec chain (x264 CRF 23, centre 512 px); a cue's higher values "
-    "count as generated, so that 0 and 1 both separate and 0.5 does not; the null sees the packaging of the original files"
+    "count as generated, so that 0 and 1 both separate and 0.5 does not; the null sees the original packaging"
 )
 _NOTES = (
     "No cue alone makes a verdict: with so many cues looked at, some lie outside on any camera file.",
