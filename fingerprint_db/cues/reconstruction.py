@@ -9,9 +9,9 @@ from torch import Tensor
 
 from fingerprint_db.residual import Planes, axis_lines, band_means, power_spectrum, radial_bands
 
-LINE_STEP = 2  # one row (or column) in so many is searched for lines
+LINE_STEP = 4  # one row (or column) in so many is searched for lines
 LINE_CONTRAST = 12.0  # levels by which a line stands out from both sides at 3 px
-_LEAST_LINES = 24  # points of lines below which no width is told
+_LEAST_LINES = 16  # points of lines below which no width is told
 
 
 def picture_cues(planes: Planes, full_range: bool) -> dict[str, Tensor | float]:

@@ -21,6 +21,7 @@ from rich.console import Console
 from fingerprint_db.cues.definitions import CUE_NAMES, CUES
 from fingerprint_db.cues.ranges import QUANTILES, TABLE_VERSION, RangeTable, file_values, groups_of, outside
 from fingerprint_db.window import Quality
+from jobs.bench.speed import cue_shares
 from jobs.encode import CodecChain
 from jobs.evaluate.cache import EvaluationCache
 from jobs.evaluate.chain import EvaluationChain
@@ -41,6 +42,9 @@ from jobs.settings import Settings
 RANGE_FRAMES, WHOLE_PX = 32, 1 << 14
 LEAST_SOURCES = 8  # a group of fewer has no range of its own
 REPLICATES = 500
+PUBLISHED = "as published"
+COST_SIDES = (("1080p", 1000, 1200), ("720p", 700, 800), ("480p", 470, 490))
+COST_FILES, COST_ROUNDS = 4, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, con
             return gather(of, settings, chain=chain, cache=cache, fingerprint=measure_files, progress=step)
 
         for chain in forms:
-            seen += _seen(cameras, gathered(cameras, chain), chain.name if chain else "as published")
+            seen += _seen(cameras, gathered(cameras, chain), chain.name if chain else PUBLISHED)
         judged = gathered(clips, EvaluationChain())
     alike = _seen(clips, judged, EvaluationChain().name)
     alarms = false_alarms(seen)
@@ -77,13 +81,13 @@ def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, con
         "files": len(seen),
         "clips": len({s.clip.name for s in seen}),
         "sources": len({s.clip.source for s in seen}),
-        "forms": [chain.name if chain else "as published" for chain in forms],
+        "forms": [chain.name if chain else PUBLISHED for chain in forms],
         "command": "makersmark evaluate MANIFEST --evidence cues --out fingerprint_db",
     }
     table = range_table(seen, {name: rate for name, (rate, _) in alarms.items()}, provenance)
     if options.out is not None:
         write_ranges(table, options.out / "cue_ranges.json")
-    return _report(seen, alarms, table, alike, judged, options.seed)
+    return _report(seen, alarms, table, alike, judged, cost_figures(seen, settings), options.seed)
 
 
 def range_forms() -> tuple[EvaluationChain | None, ...]:
@@ -219,6 +223,7 @@ def _report(
     table: RangeTable,
     alike: Sequence[Seen],
     judged: Gathered,
+    costs: Sequence[Figure],
     seed: int,
 ) -> EvidenceReport:
     cameras, sources = len({s.clip.name for s in seen}), len({s.clip.source for s in seen})
@@ -234,6 +239,7 @@ def _report(
     null = metadata_auc(alike, judged)
     figures.append(Figure("AUC of the metadata null", null, n=both, how=_HOW_AUC))
     figures += [_figure(f"AUC of {cue}", areas[cue], both) for cue in areas]
+    figures += costs
     detail = {
         "ranges": {name: dict(group) for name, group in table.groups.items()},
         "provenance": dict(table.provenance),
@@ -241,6 +247,27 @@ def _report(
         "seed": seed,
     }
     return EvidenceReport("cues", "Artefact cues", tuple(figures), _NOTES, detail)
+
+
+def cost_figures(seen: Sequence[Seen], settings: Settings) -> list[Figure]:
+    """CPU time of the cues over that of decoding, for published camera clips of the usual sizes."""
+    figures = []
+    for name, low, high in COST_SIDES:
+        files = [
+            str(entry.clip.path)
+            for entry in seen
+            if entry.form == PUBLISHED and low <= min(entry.quality.width, entry.quality.height) <= high
+        ][:COST_FILES]
+        shares = sorted(share for path in files for share in cue_shares(path, settings, rounds=COST_ROUNDS))
+        if shares:
+            counted = f"{len(files)} camera clips, {COST_ROUNDS} rounds"
+            low_high = shares[0], shares[-1]
+            figures.append(
+                _figure(
+                    f"cost of the cues at {name}", (shares[len(shares) // 2], low_high), counted, "<= 0.4", _HOW_COST
+                )
+            )
+    return figures
 
 
 def _figure(
@@ -258,6 +285,10 @@ _HOW_FALSE = (
 _HOW_AUC = (
     "generated against camera footage through one codec chain (x264 CRF 23, centre 512 px); a cue's higher values "
     "count as generated, so that 0 and 1 both separate and 0.5 does not; the null sees the original packaging"
+)
+_HOW_COST = (
+    "CPU time of all cues of a file over that of decoding its windows, paired in one process with one thread: "
+    "median of all pairs, and in place of bounds the lowest and the highest"
 )
 _NOTES = (
     "No cue alone makes a verdict: with so many cues looked at, some lie outside on any camera file.",
