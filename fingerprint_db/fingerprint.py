@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from fingerprint_db.residual import load_planes
-from fingerprint_db.temporal import measure_cues
+from fingerprint_db.temporal import has_cues, measure_cues
 from fingerprint_db.texture import texture_numbers
 from fingerprint_db.vae_decoder import decoder_numbers
 from fingerprint_db.window import FrameWindow, WindowFingerprint
@@ -36,7 +36,7 @@ def fingerprint_window(window: FrameWindow, *, device: torch.device | str = "cpu
         planes = load_planes(window, device)
         decoder = decoder_numbers(planes).vector().cpu().numpy()
         texture = texture_numbers(planes).vector().cpu().numpy()
-        cues = measure_cues(planes, full_range=window.full_range)
+        cues = measure_cues(planes, full_range=window.full_range) if has_cues(window) else {}
     height, width = window.luma.shape[1:]
     return WindowFingerprint(
         burst=window.burst,

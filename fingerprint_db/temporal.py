@@ -20,6 +20,7 @@ from fingerprint_db.cues.physical import blur_along_motion, blur_with_motion, ca
 from fingerprint_db.cues.reconstruction import picture_cues
 from fingerprint_db.cues.spatiotemporal import change_cues, identity_drift, region_break, still_cues, without_types
 from fingerprint_db.residual import Planes
+from fingerprint_db.window import FrameWindow
 
 __all__ = [
     "CUES",
@@ -27,10 +28,19 @@ __all__ = [
     "PERIODS",
     "CueDefinition",
     "global_shifts",
+    "has_cues",
     "measure_cues",
     "period_strength",
     "repeated_share",
 ]
+
+
+def has_cues(window: FrameWindow) -> bool:
+    """Whether a window's cues are measured: every second one, so that they cost half and still see every place.
+
+    The crops of a burst alternate, and so does a place from burst to burst; a file's first window always has cues.
+    """
+    return (window.burst + window.crop) % 2 == 0
 
 
 def measure_cues(planes: Planes, *, full_range: bool) -> dict[str, float]:

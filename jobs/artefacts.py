@@ -71,9 +71,10 @@ def sentences(said: Mapping[str, Any], most: int = 3) -> list[str]:
 
 def _described(name: str, value: float, limits: CameraRange, file: FileFingerprint) -> dict[str, Any]:
     definition = CUES[name]
-    each = np.array([window.cues[name] for window in file.windows])
+    windows = [window for window in file.windows if window.cues]
+    each = np.array([window.cues[name] for window in windows])
     out = [outside(float(v), limits, definition) for v in each]
-    farthest = file.windows[int(each.argmax() if value > limits.hi else each.argmin())]
+    farthest = windows[int(each.argmax() if value > limits.hi else each.argmin())]
     beyond = max(value - limits.hi, limits.lo - value)
     side = "above" if value > limits.hi else "below"
     return {

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fingerprint_db.cues.motion import CELL, Motion
 from fingerprint_db.residual import halve
+
+Floats = NDArray[np.float64]
 
 SHADE_PX = 16  # side of the means that stand for shading, px of luma
 # Least difference of the logarithm of light from one side of the window to the other for its direction to mean much.
@@ -28,41 +33,48 @@ def light_cues(half: Tensor, motion: Motion) -> dict[str, Tensor | float]:
     found: dict[str, Tensor | float] = {"light_jump": (drift - drift.median()).abs().max()}
     if half.shape[0] >= 4:
         turns = shading_turns(half, motion.shifts)
-        found["light_turn"] = turns.max() - turns.median()
+        found["light_turn"] = float(turns.max() - np.median(turns))
     return found
 
 
-def shading_turns(half: Tensor, shifts: Tensor) -> Tensor:
+def shading_turns(half: Tensor, shifts: Tensor) -> Floats:
     """Angle in degrees, 0..180, between the shading's directions of each frame and the next: (T - 1,).
 
     The direction is the gradient of the plane that fits the logarithm of light best, over what both frames show:
     the later frame is moved back by the global shift (px of luma). 0 where either gradient is weak.
     """
-    shade = half
-    for _ in range(3):
-        shade = halve(shade)
-    shade = torch.log(shade + _BLACK)
-    pairs, (h, w) = shifts.shape[0], shade.shape[-2:]
-    yx = _positions(h, w, half.device)
-    moved = yx[None] + shifts[:, None, None, :] / SHADE_PX
-    size = torch.tensor([h, w], dtype=torch.float32, device=half.device)
-    inside = ((moved >= -0.25) & (moved <= size - 0.75)).all(dim=-1).to(torch.float32)
-    grid = ((moved + 0.5) * 2 / size - 1).flip(-1)
-    later = torch.nn.functional.grid_sample(shade[1:, None], grid, padding_mode="border", align_corners=False)[:, 0]
-    both = torch.stack([shade[:-1], later]).reshape(2, pairs, h * w)
-    weight = inside.reshape(pairs, h * w)
-    at = yx.reshape(h * w, 2)
-    count = weight.sum(dim=1).clamp_min(1.0)
-    middle = weight @ at / count[:, None]
-    centred = at[None] - middle[:, None]
-    weighted = centred * weight[..., None]
-    spread = weighted.transpose(1, 2) @ centred + 1e-3 * torch.eye(2, device=half.device)
-    slope = torch.linalg.solve(spread, weighted.transpose(1, 2) @ both.permute(1, 2, 0))  # (pairs, 2, frames)
-    first, second = slope[..., 0], slope[..., 1]
+    small = halve(halve(halve(half)))
+    # Some hundred numbers a frame from here on: NumPy costs a fifth of what torch does on arrays of that size.
+    shade = np.log(small.cpu().numpy() + np.float32(_BLACK))
+    pairs, h, w = len(shade) - 1, shade.shape[1], shade.shape[2]
+    at = _positions(h, w)
+    moved = at[None] + shifts.cpu().numpy()[:, None, :] / SHADE_PX
+    last = np.array([h - 1, w - 1])
+    inside = np.asarray(((moved >= -0.25) & (moved <= last + 0.25)).all(axis=2), dtype=np.float64)
+    moved = np.clip(moved, 0, last)
+    corner = np.minimum(moved.astype(np.intp), np.maximum(last - 1, 0))
+    part = moved - corner
+    n, y, x = np.arange(1, pairs + 1)[:, None], corner[..., 0], corner[..., 1]
+    below, right = np.minimum(y + 1, h - 1), np.minimum(x + 1, w - 1)
+    upper = shade[n, y, x] * (1 - part[..., 1]) + shade[n, y, right] * part[..., 1]
+    lower = shade[n, below, x] * (1 - part[..., 1]) + shade[n, below, right] * part[..., 1]
+    later = upper * (1 - part[..., 0]) + lower * part[..., 0]
+    first = _slopes(shade[:-1].reshape(pairs, -1), inside, at)
+    second = _slopes(later, inside, at)
     cross = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
-    angle = torch.rad2deg(torch.atan2(cross.abs(), (first * second).sum(dim=1)))
-    strong = torch.minimum(first.norm(dim=1), second.norm(dim=1)) * min(h, w) >= _LEAST_SHADING
-    return torch.where(strong & (count >= h * w / 4), angle, 0.0)
+    angle = np.degrees(np.arctan2(np.abs(cross), (first * second).sum(axis=1)))
+    strong = np.minimum(np.hypot(*first.T), np.hypot(*second.T)) * min(h, w) >= _LEAST_SHADING
+    return np.where(strong & (inside.sum(axis=1) >= h * w / 4), angle, 0.0)
+
+
+def _slopes(values: NDArray[Any], weights: NDArray[Any], at: Floats) -> Floats:
+    """Gradient (down, right) of the plane that fits each row of values best: (N, places) -> (N, 2)."""
+    count = np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
+    down, right = (at[None, :, k] - weights @ at[:, k : k + 1] / count for k in range(2))
+    wd, wr = weights * down, weights * right
+    dd, rr, dr = (wd * down).sum(axis=1) + 1e-3, (wr * right).sum(axis=1) + 1e-3, (wd * right).sum(axis=1)
+    vd, vr = (wd * values).sum(axis=1), (wr * values).sum(axis=1)
+    return np.asarray(np.stack([rr * vd - dr * vr, dd * vr - dr * vd], axis=1) / (dd * rr - dr * dr)[:, None])
 
 
 def camera_cues(motion: Motion) -> dict[str, Tensor | float]:
@@ -133,8 +145,6 @@ def _without_polynomial(count: int, degree: int, device: torch.device) -> Tensor
 
 
 @lru_cache(maxsize=8)
-def _positions(h: int, w: int, device: torch.device) -> Tensor:
-    """(h, w, 2): row and column of each place."""
-    y = torch.arange(h, dtype=torch.float32, device=device)
-    x = torch.arange(w, dtype=torch.float32, device=device)
-    return torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=-1)
+def _positions(h: int, w: int) -> Floats:
+    """(h * w, 2): row and column of each place."""
+    return np.stack(np.divmod(np.arange(h * w), w), axis=1).astype(np.float64)

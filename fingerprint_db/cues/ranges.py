@@ -86,10 +86,14 @@ def pooled(values: Sequence[float], definition: CueDefinition) -> float:
 
 
 def file_values(windows: Sequence[WindowFingerprint]) -> dict[str, float]:
-    """Every cue's value of a file; empty for windows from before a cue was measured, since all changed together."""
-    if not windows or any(name not in window.cues for window in windows for name in CUE_NAMES):
+    """Every cue's value of a file, from those of its windows that have cues (fingerprint_db.temporal.has_cues).
+
+    Empty where one was measured before all of today's cues were: their arithmetic changed together.
+    """
+    measured = [window.cues for window in windows if window.cues]
+    if not measured or any(name not in cues for cues in measured for name in CUE_NAMES):
         return {}
-    values = {name: pooled([window.cues[name] for window in windows], CUES[name]) for name in CUE_NAMES}
+    values = {name: pooled([cues[name] for cues in measured], CUES[name]) for name in CUE_NAMES}
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 

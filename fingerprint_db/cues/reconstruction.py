@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,18 +50,18 @@ def noise(luma: Tensor) -> Tensor:
     return math.sqrt(math.pi / 2) / 6 * torch.quantile(cells.reshape(-1), 0.1)
 
 
-def upsampling_peak(power: Tensor) -> Tensor:
+def upsampling_peak(power: Tensor) -> float:
     """Strongest of the lines at 1/8, 1/4 and 1/2 of the sampling rate on either axis of a spectrum, in dB."""
-    best = []
-    for line in axis_lines(power):
+    best = 0.0
+    for line in (axis.cpu().numpy() for axis in axis_lines(power)):
         top = line.shape[0] - 1
         reach = max(1, top // 32)
         for eighth in (1, 2, 4):
             at = eighth * top // 4
-            near = line[max(0, at - reach) : at + reach + 1].amax()
-            around = torch.cat([line[at - 6 * reach : at - 2 * reach], line[at + 2 * reach : at + 6 * reach]])
-            best.append((near + 1.0) / (around.mean() + 1.0))
-    return 10 * torch.log10(torch.stack(best).amax())
+            near = line[max(0, at - reach) : at + reach + 1].max()
+            around = np.concatenate([line[at - 6 * reach : at - 2 * reach], line[at + 2 * reach : at + 6 * reach]])
+            best = max(best, float(near + 1.0) / float(around.mean() + 1.0))
+    return 10 * math.log10(max(best, 1e-12))
 
 
 def blockiness(luma: Tensor, top: int, left: int) -> Tensor:

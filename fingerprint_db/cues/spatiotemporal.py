@@ -25,11 +25,13 @@ def still_cues(half: Tensor, fine: Tensor, picture_types: str, shifts: Tensor) -
     coarse = halve(halve(half[:, 2 : 2 + rows * SIDE, 2 : 2 + columns * SIDE]))
     calm = pooled((coarse[1:] - coarse[:-1]).abs(), SIDE // 4) <= _REST_LEVELS
     calm &= (torch.hypot(shifts[:, 0], shifts[:, 1]) <= _REST_PX)[:, None]
+    found: dict[str, Tensor | float] = {}
+    if int(calm.sum()) < 4:  # most windows of a moving camera end here, before the costly part
+        return found
     power = pooled(fine * fine, SIDE)
     product = pooled(fine[1:] * fine[:-1], SIDE)
     still = calm & (torch.minimum(power[1:], power[:-1]) >= _LEAST_DETAIL)
     always = still.all(dim=0)
-    found: dict[str, Tensor | float] = {}
     if int(still.sum()) >= 4:
         likeness = product / torch.sqrt(power[1:] * power[:-1] + 1e-9)
         found["texture_boiling"] = 1 - likeness[still].median()

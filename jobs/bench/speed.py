@@ -20,7 +20,7 @@ from rich.console import Console
 from fingerprint_db.fingerprint import fingerprint_window
 from fingerprint_db.residual import load_planes
 from fingerprint_db.spec import WindowPlan
-from fingerprint_db.temporal import measure_cues
+from fingerprint_db.temporal import has_cues, measure_cues
 from fingerprint_db.window import FrameWindow
 from jobs.decode.protocol import DecodeRequest, DecoderName
 from jobs.decode.service import serve
@@ -108,12 +108,12 @@ def cue_shares(path: str, settings: Settings, *, rounds: int) -> list[float]:
 
 
 def _cues_s(windows: Sequence[FrameWindow], clock: Callable[[], float]) -> float:
-    """Seconds by ``clock`` that the cues of all windows take, their planes loaded before."""
+    """Seconds by ``clock`` that the cues of a file's windows take, their planes loaded before."""
     import torch
 
     total = 0.0
     with torch.inference_mode():
-        for window in windows:
+        for window in filter(has_cues, windows):
             planes = load_planes(window)
             started = clock()
             measure_cues(planes, full_range=window.full_range)

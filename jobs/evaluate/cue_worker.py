@@ -41,14 +41,16 @@ def measure_files(paths: Iterable[str], settings: Settings) -> Iterator[tuple[st
 
 
 def window_cues(window: FrameWindow) -> WindowFingerprint:
-    """The window's cues in the form in which fingerprints keep them."""
+    """The window's cues, none where it has none (``has_cues``), in the form in which fingerprints keep them."""
     import torch
 
     from fingerprint_db.residual import load_planes
-    from fingerprint_db.temporal import measure_cues
+    from fingerprint_db.temporal import has_cues, measure_cues
 
-    with torch.inference_mode():
-        cues = measure_cues(load_planes(window), full_range=window.full_range)
+    cues: dict[str, float] = {}
+    if has_cues(window):
+        with torch.inference_mode():
+            cues = measure_cues(load_planes(window), full_range=window.full_range)
     height, width = window.luma.shape[1:]
     return WindowFingerprint(
         burst=window.burst,
