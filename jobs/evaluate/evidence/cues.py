@@ -8,30 +8,28 @@ through one codec chain for all, with the metadata null beside it.
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from fingerprint_db.cues.definitions import CUE_NAMES, CUES
-from fingerprint_db.cues.ranges import QUANTILES, TABLE_VERSION, RangeTable, file_values, groups_of, outside
-from fingerprint_db.window import Quality
+from fingerprint_db.cues.definitions import CUE_NAMES
+from fingerprint_db.cues.ranges import RangeTable, file_values
 from jobs.bench.speed import cue_shares
 from jobs.encode import CodecChain
 from jobs.evaluate.cache import EvaluationCache
 from jobs.evaluate.chain import EvaluationChain
+from jobs.evaluate.cue_ranges import REPLICATES, Bounded, Seen, false_alarms, range_table, write_ranges
 from jobs.evaluate.cue_worker import measure_files
 from jobs.evaluate.evidence import EvidenceOptions
 from jobs.evaluate.evidence.report import EvidenceReport, Figure
 from jobs.evaluate.folds import leave_one_source_out
 from jobs.evaluate.gather import Gathered, gather
 from jobs.evaluate.grid import CRFS, SCALES
-from jobs.evaluate.manifest import Clip, Label, Manifest, load_manifest
+from jobs.evaluate.manifest import Label, Manifest, load_manifest
 from jobs.evaluate.metrics import auc, bootstrap_by_source
 from jobs.evaluate.nulls import score_nulls
 from jobs.progress import Meter
@@ -39,22 +37,10 @@ from jobs.scan import current_spec
 from jobs.settings import Settings
 
 # Of the copies for ranges: two bursts are enough for a file's medians, and whole frames keep their resolution.
-RANGE_FRAMES, WHOLE_PX = 32, 1 << 14
-LEAST_SOURCES = 8  # a group of fewer has no range of its own
-REPLICATES = 500
+RANGE_FRAMES, WHOLE_PX = 32, 8192
 PUBLISHED = "as published"
 COST_SIDES = (("1080p", 1000, 1200), ("720p", 700, 800), ("480p", 470, 490))
 COST_FILES, COST_ROUNDS = 4, 5
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One file's cues: a clip in one form."""
-
-    clip: Clip
-    form: str
-    quality: Quality
-    values: Mapping[str, float]
 
 
 def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, console: Console) -> EvidenceReport:
@@ -118,78 +104,7 @@ def _seen(manifest: Manifest, gathered: Gathered, form: str) -> list[Seen]:
     return found
 
 
-def range_table(seen: Sequence[Seen], false_alarms: Mapping[str, float], provenance: Mapping[str, Any]) -> RangeTable:
-    """Quantiles a group and cue, every source weighing the same in its group."""
-    members: dict[str, list[Seen]] = {}
-    for entry in seen:
-        for group in groups_of(entry.quality.width, entry.quality.height, entry.quality.bits_per_pixel):
-            members.setdefault(group, []).append(entry)
-    groups = {}
-    for name, entries in sorted(members.items()):
-        sources = [entry.clip.source for entry in entries]
-        if len(set(sources)) >= LEAST_SOURCES or name == "any":
-            weights = _by_source(sources)
-            cues = {
-                cue: [
-                    float(f"{q:.5g}")
-                    for q in weighted_quantiles([e.values[cue] for e in entries if cue in e.values], weights, QUANTILES)
-                ]
-                for cue in CUE_NAMES
-                if all(cue in e.values for e in entries)
-            }
-            groups[name] = {"files": len(entries), "sources": len(set(sources)), "cues": cues}
-    return RangeTable(groups, dict(false_alarms), dict(provenance))
-
-
-def _by_source(sources: Sequence[str]) -> list[float]:
-    return [1.0 / sources.count(source) for source in sources]
-
-
-def weighted_quantiles(values: Sequence[float], weights: Sequence[float], at: Sequence[float]) -> list[float]:
-    """Quantiles of a weighted sample: linear between the middles of the weights, the extremes beyond them."""
-    order = np.argsort(values, kind="stable")
-    weight = np.asarray(weights, dtype=np.float64)[order]
-    middle = (np.cumsum(weight) - weight / 2) / weight.sum()
-    return [float(v) for v in np.interp(at, middle, np.asarray(values, dtype=np.float64)[order])]
-
-
-def false_alarms(seen: Sequence[Seen]) -> dict[str, tuple[float, tuple[float, float] | None]]:
-    """Share of files out of range a cue, each source held against a table of the others, and bounds by source."""
-    alarms = np.zeros((len(seen), len(CUE_NAMES)))
-    for source in sorted({entry.clip.source for entry in seen}):
-        table = range_table([entry for entry in seen if entry.clip.source != source], {}, {})
-        for i, entry in enumerate(seen):
-            if entry.clip.source == source:
-                alarms[i] = [_alarms(table, entry, cue) for cue in CUE_NAMES]
-    sources = [entry.clip.source for entry in seen]
-    totals = {cue: alarms[:, k] for k, cue in enumerate(CUE_NAMES)} | {"cues out of range": alarms.sum(axis=1)}
-    totals["any cue out of range"] = (alarms.sum(axis=1) > 0).astype(float)
-
-    def shares(at: NDArray[np.intp]) -> Mapping[str, float]:
-        return {name: float(values[at].mean()) for name, values in totals.items()}
-
-    bounds = bootstrap_by_source(sources, ["camera"] * len(sources), shares, replicates=REPLICATES)
-    return {name: (float(values.mean()), bounds[name]) for name, values in totals.items()}
-
-
-def _alarms(table: RangeTable, entry: Seen, cue: str) -> bool:
-    limits = table.range_of(cue, entry.quality)
-    return limits is not None and cue in entry.values and outside(entry.values[cue], limits, CUES[cue])
-
-
-def write_ranges(table: RangeTable, path: Path) -> None:
-    """The table as it ships; a group a line, so that a change shows which groups moved."""
-    groups = ",\n".join(f"  {json.dumps(name)}: {json.dumps(group)}" for name, group in table.groups.items())
-    alarms = {name: round(share, 4) for name, share in table.false_alarms.items() if name in CUES}
-    text = (
-        f'{{"version": {TABLE_VERSION},\n"provenance": {json.dumps(table.provenance)},\n'
-        f'"quantiles": {json.dumps(QUANTILES)},\n"false_alarms": {json.dumps(alarms)},\n"groups": {{\n{groups}\n}}}}\n'
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-
-
-def telling(alike: Sequence[Seen], replicates: int = REPLICATES) -> dict[str, tuple[float, tuple[float, float] | None]]:
+def telling(alike: Sequence[Seen], replicates: int = REPLICATES) -> dict[str, Bounded]:
     """AUC of each cue for generated against camera, higher values counting as generated, and bounds by source."""
     made = np.array([entry.clip.label is Label.GENERATED for entry in alike])
     values = np.array([[entry.values[cue] for cue in CUE_NAMES] for entry in alike]).reshape(len(alike), -1)
@@ -219,7 +134,7 @@ def metadata_auc(alike: Sequence[Seen], judged: Gathered) -> float | None:
 
 def _report(
     seen: Sequence[Seen],
-    alarms: Mapping[str, tuple[float, tuple[float, float] | None]],
+    alarms: Mapping[str, Bounded],
     table: RangeTable,
     alike: Sequence[Seen],
     judged: Gathered,
@@ -270,9 +185,7 @@ def cost_figures(seen: Sequence[Seen], settings: Settings) -> list[Figure]:
     return figures
 
 
-def _figure(
-    name: str, found: tuple[float, tuple[float, float] | None], counted: str, goal: str = "", how: str = ""
-) -> Figure:
+def _figure(name: str, found: Bounded, counted: str, goal: str = "", how: str = "") -> Figure:
     value, bounds = found
     low, high = bounds if bounds is not None else (None, None)
     return Figure(name, value if np.isfinite(value) else None, low, high, counted, goal, how)
