@@ -18,7 +18,7 @@ CELL = 32  # side of a patch, px of the halved picture
 REACH = 8  # the largest displacement of a patch that is looked for, px of the halved picture
 # Squared levels below which a patch holds too little detail to be recognised.
 _LEAST_ENERGY = 4.0
-# Mean correlation of all patches above which their common displacement is the camera's.
+# Mean correlation of the textured patches above which their common displacement is the camera's.
 _LEAST_TOGETHER = 0.3
 
 
@@ -46,8 +46,8 @@ class Motion:
 def measure_motion(half: Tensor) -> Motion:
     """The motion of (T, H, W) luma at half size, T >= 2, both sides at least CELL.
 
-    The global shift is the peak of the patches' correlations together, which tells a tenth of a pixel and costs nothing
-    more; where they find none within their reach, it is looked for by phase correlation at quarter size.
+    The global shift is the peak of the textured patches' correlations together, which tells a tenth of a pixel and
+    costs nothing more; where they find none within their reach, phase correlation at quarter size looks for it.
     """
     frames, rows, columns = half.shape[0], half.shape[1] // CELL, half.shape[2] // CELL
     cells = half[:, : rows * CELL, : columns * CELL].reshape(frames, rows, CELL, columns, CELL)
@@ -55,7 +55,9 @@ def measure_motion(half: Tensor) -> Motion:
     spectra, energy = patch_spectra(cells)
     near = correlations(spectra[:-1], spectra[1:])
     moves, likeness = best_match(near)
-    together = near.mean(dim=1)
+    textured = energy.amin(dim=0) >= _LEAST_ENERGY
+    # Without the flat patches: in a scene that is mostly sky the few others tell the shift as well.
+    together = (near * textured[:, None, None]).sum(dim=1) / textured.sum().clamp_min(1)
     level, row, column = _peak(together)
     shifts = torch.stack(_refined(together, row, column), dim=1) - REACH
     found = (level >= _LEAST_TOGETHER) & (shifts.abs().amax(dim=1) < REACH - 1)
@@ -69,7 +71,7 @@ def measure_motion(half: Tensor) -> Motion:
         found=found,
         moves=moves,
         likeness=likeness,
-        textured=energy.amin(dim=0) >= _LEAST_ENERGY,
+        textured=textured,
         spectra=spectra,
         rows=rows,
         columns=columns,

@@ -70,12 +70,7 @@ def weighted_quantiles(values: Sequence[float], weights: Sequence[float], at: Se
 
 def false_alarms(seen: Sequence[Seen]) -> dict[str, Bounded]:
     """Share of files out of range a cue, each source held against a table of the others, and bounds by source."""
-    alarms = np.zeros((len(seen), len(CUE_NAMES)))
-    for source in sorted({entry.clip.source for entry in seen}):
-        table = range_table([entry for entry in seen if entry.clip.source != source], {}, {})
-        for i, entry in enumerate(seen):
-            if entry.clip.source == source:
-                alarms[i] = [_alarms(table, entry, cue) for cue in CUE_NAMES]
+    alarms = alarms_of(seen, seen)
     sources = [entry.clip.source for entry in seen]
     totals = {cue: alarms[:, k] for k, cue in enumerate(CUE_NAMES)} | {"cues out of range": alarms.sum(axis=1)}
     totals["any cue out of range"] = (alarms.sum(axis=1) > 0).astype(float)
@@ -85,6 +80,21 @@ def false_alarms(seen: Sequence[Seen]) -> dict[str, Bounded]:
 
     bounds = bootstrap_by_source(sources, ["camera"] * len(sources), shares, replicates=REPLICATES)
     return {name: (float(values.mean()), bounds[name]) for name, values in totals.items()}
+
+
+def alarms_of(judged: Sequence[Seen], reference: Sequence[Seen]) -> NDArray[np.float64]:
+    """(judged, cues): 1 where a cue is out of the reference's range, made without the judged file's own source."""
+    alarms = np.zeros((len(judged), len(CUE_NAMES)))
+    known = {entry.clip.source for entry in reference}
+    everything = range_table(reference, {}, {})
+    for source in sorted({entry.clip.source for entry in judged}):
+        table = everything
+        if source in known:
+            table = range_table([entry for entry in reference if entry.clip.source != source], {}, {})
+        for i, entry in enumerate(judged):
+            if entry.clip.source == source:
+                alarms[i] = [_alarms(table, entry, cue) for cue in CUE_NAMES]
+    return alarms
 
 
 def _alarms(table: RangeTable, entry: Seen, cue: str) -> bool:

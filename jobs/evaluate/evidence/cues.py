@@ -22,7 +22,7 @@ from jobs.bench.speed import cue_shares
 from jobs.encode import CodecChain
 from jobs.evaluate.cache import EvaluationCache
 from jobs.evaluate.chain import EvaluationChain
-from jobs.evaluate.cue_ranges import REPLICATES, Bounded, Seen, false_alarms, range_table, write_ranges
+from jobs.evaluate.cue_ranges import REPLICATES, Bounded, Seen, alarms_of, false_alarms, range_table, write_ranges
 from jobs.evaluate.cue_worker import measure_files
 from jobs.evaluate.evidence import EvidenceOptions
 from jobs.evaluate.evidence.report import EvidenceReport, Figure
@@ -118,6 +118,24 @@ def telling(alike: Sequence[Seen], replicates: int = REPLICATES) -> dict[str, Bo
     return {cue: (value, bounds[cue]) for cue, value in areas(np.arange(len(alike))).items()}
 
 
+def counts_telling(alike: Sequence[Seen], seen: Sequence[Seen]) -> dict[str, Bounded]:
+    """How many cues lie outside on generated and on camera clips of one chain, and the AUC of that number."""
+    counts = alarms_of(alike, seen).sum(axis=1)
+    made = np.array([entry.clip.label is Label.GENERATED for entry in alike])
+
+    def figures(at: NDArray[np.intp]) -> Mapping[str, float]:
+        on, found = made[at], counts[at]
+        return {
+            "cues out of range on a generated clip": float(found[on].mean()) if on.any() else float("nan"),
+            "cues out of range on a camera clip": float(found[~on].mean()) if (~on).any() else float("nan"),
+            "AUC of the number of cues out of range": auc(found[on], found[~on]),
+        }
+
+    labels = [entry.clip.label.value for entry in alike]
+    bounds = bootstrap_by_source([entry.clip.source for entry in alike], labels, figures, replicates=REPLICATES)
+    return {name: (value, bounds[name]) for name, value in figures(np.arange(len(alike))).items()}
+
+
 def metadata_auc(alike: Sequence[Seen], judged: Gathered) -> float | None:
     """AUC of the metadata null, leaving one source out; None where one class or source is all there is."""
     clips = [entry.clip for entry in alike]
@@ -153,6 +171,8 @@ def _report(
     areas = telling(alike) if 0 < made < len(alike) else {}
     null = metadata_auc(alike, judged)
     figures.append(Figure("AUC of the metadata null", null, n=both, how=_HOW_AUC))
+    if areas:
+        figures += [_figure(name, found, both, how=_HOW_COUNT) for name, found in counts_telling(alike, seen).items()]
     figures += [_figure(f"AUC of {cue}", areas[cue], both) for cue in areas]
     figures += costs
     detail = {
@@ -199,6 +219,7 @@ _HOW_AUC = (
     "generated against camera footage through one codec chain (x264 CRF 23, centre 512 px); a cue's higher values "
     "count as generated, so that 0 and 1 both separate and 0.5 does not; the null sees the original packaging"
 )
+_HOW_COUNT = "through the same chain, against the ranges, of which the clip's own source is left out"
 _HOW_COST = (
     "CPU time of all cues of a file over that of decoding its windows, paired in one process with one thread: "
     "median of all pairs, and in place of bounds the lowest and the highest"

@@ -337,3 +337,11 @@ def test_a_still_scene_of_real_looking_content_keeps_events_quiet(rng: np.random
     found = cues(moving_scene(rng, frames=16, size=256, noise=1.0))
     assert found["light_turn"] < 8
     assert found["region_break"] < 0.25
+
+
+def test_the_camera_s_shift_is_told_as_well_where_most_of_the_picture_is_sky(rng: np.random.Generator) -> None:
+    big = np.full((256, 400), 140.0)
+    big[176:256] += texture(rng, 80, 400, sigma=2.0)
+    scene = np.stack([big[:, 2 * t : 2 * t + SIZE] for t in range(8)]) + 0.3 * rng.normal(size=(8, SIZE, SIZE))
+    motion = measure_motion(load_planes(make_window(whole(scene))).half)
+    assert motion.shifts.numpy() == pytest.approx(np.tile([0.0, -2.0], (7, 1)), abs=0.2)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fingerprint_db.cues.definitions import CUE_NAMES
+from fingerprint_db.cues.definitions import CUE_NAMES, CUES
 from fingerprint_db.cues.ranges import load_ranges
 from fingerprint_db.window import Quality
 from jobs.encode import CodecChain, write_video
@@ -72,6 +72,15 @@ def test_what_a_cue_tells_is_its_area_under_the_curve() -> None:
     assert value == pytest.approx(wins / 36)
     assert bounds is not None
     assert bounds[0] <= value <= bounds[1]
+
+
+def test_the_number_of_cues_outside_is_counted_for_both_classes() -> None:
+    reference = [seen(f"c{i}", 1 + 0.01 * i) for i in range(12)]
+    made = [seen(f"g{i}", 50.0, Label.GENERATED) for i in range(3)]
+    found = cues.counts_telling([*reference[3:9], *made], reference)
+    assert found["cues out of range on a camera clip"][0] == 0  # none of the middle ones is an extreme
+    assert found["cues out of range on a generated clip"][0] > 0.9 * sum(c.alarm != "low" for c in CUES.values())
+    assert found["AUC of the number of cues out of range"][0] == 1.0
 
 
 def _footage(path: Path, seed: int, smooth: bool) -> None:
