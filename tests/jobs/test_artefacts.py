@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from fingerprint_db.cues.definitions import CUE_NAMES
 from fingerprint_db.cues.ranges import RangeTable, shipped_ranges
+from fingerprint_db.verdict import Verdict, VerdictKind
 from fingerprint_db.window import WindowFingerprint
 from jobs.artefacts import artefacts_by, sentences
-from jobs.scan import FileFingerprint
+from jobs.evidence import evidence_of
+from jobs.scan import FileFingerprint, fingerprint_files
+from jobs.settings import Settings
+from tests.footage import make_video
 from tests.jobs.evaluate.labelled import FACTS
 
 TABLE = RangeTable(
@@ -89,3 +94,16 @@ def test_the_shipped_table_calls_an_absurd_file_out_of_range() -> None:
     assert said is not None
     assert len(said["outside"]) > 20
     assert len(sentences(said)) == 4
+
+
+def test_a_scanned_video_says_which_cues_were_looked_at(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", size=(320, 240), seed=3)
+    ((_, file),) = fingerprint_files([str(path)], Settings(workers=1))
+    assert isinstance(file, FileFingerprint)
+    assert [bool(window.cues) for window in file.windows] == [(w.burst + w.crop) % 2 == 0 for w in file.windows]
+    verdict = Verdict(VerdictKind.INCONCLUSIVE, "", None, None, None, None, None, (), (), {}, "spec")
+    said = evidence_of(file, verdict)["artefacts"]
+    assert said["looked_at"] == len(CUE_NAMES)
+    assert said["high_frequency_deficit"]["unit"] == "dB"
+    for sentence in sentences(said):
+        assert "range of camera footage" in sentence or "camera files of" in sentence
