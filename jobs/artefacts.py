@@ -90,7 +90,7 @@ def _described(name: str, value: float, limits: CameraRange, file: FileFingerpri
         "widths": round(beyond / max(limits.hi - limits.lo, 1e-9), 3),
         "seconds": [round(farthest.start_s, 3), round(farthest.end_s, 3)],
         "sentence": (
-            f"{name} {value:.3g} {definition.unit} is {side} {limits.lo:.3g} to {limits.hi:.3g}, "
-            f"the range of {limits.files} camera files of {limits.sources} sources ({limits.group})"
+            f"{name} {value:.3g} ({definition.unit}) is {side} the {limits.lo:.3g} to {limits.hi:.3g} "
+            f"of {limits.files} camera files of {limits.sources} sources ({limits.group})"
         ),
     }

@@ -56,7 +56,7 @@ def test_a_cue_outside_is_told_with_its_range_its_seconds_and_the_share_of_windo
     assert (entry["range"], entry["files"], entry["sources"]) == ([-1.0, 1.0], 40, 12)
     assert entry["windows_share"] == 0.667
     assert entry["seconds"] == [2.0, 2.6]
-    assert "line_width 3 px is above -1 to 1" in entry["sentence"]
+    assert "line_width 3 (px) is above the -1 to 1 of 40 camera files" in entry["sentence"]
     head, line = sentences(said)
     assert head.startswith(f"1 of {len(CUE_NAMES)} cues lie outside")
     assert line == entry["sentence"]
