@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from jobs import show
-from jobs.cli.options import AsJson, progress_console, settings_of
+from jobs.cli.options import AsJson, Workers, progress_console, settings_of
 
 
 class SpeedByDefault(TyperGroup):
@@ -97,6 +98,31 @@ def decoders(
         negatives=negatives,
     )
     show_summaries(Console(), bench_decoders(footage, out, plan, progress_console()), as_json=as_json)
+
+
+@bench_app.command()
+def score(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A bench that `bench decoders` made.")],
+    chains: Annotated[
+        list[str] | None, typer.Option("--chain", metavar="x264-crf23|...", help="Only these; may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Deals sources and decoders to folds.")] = 0,
+    workers: Workers = None,
+    as_json: AsJson = False,
+    markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Also write a page.")] = None,
+) -> None:
+    """What the fingerprint is worth on a bench: unseen decoders, closed sets, hard negatives, enrollment, seeds."""
+    from jobs.bench.score import score_bench
+
+    settings = settings_of(context, workers=workers)
+    report = score_bench(folder, settings, chains=chains or (), seed=seed, console=progress_console())
+    if markdown is not None:
+        markdown.write_text(report.to_markdown(), encoding="utf-8")
+    if as_json:
+        print(json.dumps(report.to_json()))
+    else:
+        report.print(Console())
 
 
 @train_app.command("decoders")
