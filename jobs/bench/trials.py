@@ -142,8 +142,8 @@ def design_distances(windows: BenchWindows, members: Rows, seed: int) -> Iterato
     """(same design, squared distance) for pairs of decoders that the same contents went through.
 
     The distance is between means of differences to the same content's camera window, in units of the spread between
-    camera windows, cross-validated over two halves of the sources (Walther et al. 2016): its expectation is zero for two
-    decoders that are alike, so that few contents do not pretend a distance.
+    camera windows, cross-validated over two halves of the sources (Walther et al. 2016): two decoders that are alike
+    are at zero in expectation, so that few contents do not pretend a distance.
     """
     camera = windows.kind == CAMERA
     centre, scale = robust_location(_joined(windows, camera))
