@@ -124,7 +124,10 @@ def lookup(console: Console, found: Mapping[str, Any]) -> None:
     if not found["verdicts"] and not found["error"]:
         console.print("  no verdict yet")
     for record in found["verdicts"]:
-        console.print(f"{record['decided_at']}  snapshot {record['snapshot'][:16]}", style="dim", highlight=False)
+        standing = "" if record["current"] else "  (not the snapshot that judges now)"
+        console.print(
+            f"{record['decided_at']}  snapshot {record['snapshot'][:16]}{standing}", style="dim", highlight=False
+        )
         file_verdict(console, record, heading=False)
 
 
