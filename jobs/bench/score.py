@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
+from fingerprint_db.embedding import Embedding, embedding_from_bytes
 from fingerprint_db.normalise import Floats
 from jobs.bench.trials import (
     SHOTS,
@@ -24,6 +26,7 @@ from jobs.bench.trials import (
     pooled_auc,
 )
 from jobs.bench.windows import CAMERA, NEGATIVE, BenchWindows, load_windows
+from jobs.errors import BadUsageError
 from jobs.evaluate.evidence.report import EvidenceReport, Figure
 from jobs.evaluate.metrics import auc, bootstrap_by_source, clopper_pearson
 from jobs.settings import Settings
@@ -38,15 +41,24 @@ _NETS_GOALS = {23: "85 %", 28: "70 %"}
 
 
 def score_bench(
-    folder: Path, settings: Settings, *, chains: Sequence[str] = (), seed: int = 0, console: Console
+    folder: Path,
+    settings: Settings,
+    *,
+    chains: Sequence[str] = (),
+    embedding: Path | None = None,
+    seed: int = 0,
+    console: Console,
 ) -> EvidenceReport:
     """Fingerprint the bench's coded clips and judge them by folds over footage sources and decoders.
 
-    Raises BadUsageError where the folder holds no bench or not these chains.
+    embedding: weights of a learned fingerprint that joins the others; footage it was trained on is judged by no fold.
+    Raises BadUsageError where the folder holds no bench or not these chains, or the file no weights.
     """
     torch.set_num_threads(1)
-    windows = load_windows(folder, settings, chains=chains, console=console)
-    folds = folds_of(windows, seed)
+    learned = _load(embedding) if embedding is not None else None
+    windows = load_windows(folder, settings, chains=chains, embedding=learned, console=console)
+    seen = np.isin(windows.source, list(learned.provenance["sources"]) if learned is not None else [])
+    folds = [replace(fold, judged=fold.judged & ~seen) for fold in folds_of(windows, seed)]
 
     def tell(step: str) -> None:
         console.print(step, style="dim", highlight=False)
@@ -68,11 +80,23 @@ def score_bench(
         "Every figure counts windows of 16 frames from footage whose source the judging fold had not seen.",
         *said,
     ]
+    if learned is not None:
+        notes.append(
+            f"With the learned fingerprint {learned.id}; footage of its {len(learned.provenance['sources'])} sources "
+            "is learned from and never judged."
+        )
     if windows.left_out:
         notes.append(f"{len(windows.left_out)} files gave no window, among them {windows.left_out[0]}.")
     return EvidenceReport(
         "decoders", "The fingerprint on known decoders", (*figures, *distances), tuple(notes), _detail(windows)
     )
+
+
+def _load(file: Path) -> Embedding:
+    try:
+        return embedding_from_bytes(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadUsageError(f"{file} cannot be used: {error}") from error
 
 
 def _unseen(windows: BenchWindows, scores: Floats, seed: int) -> list[Figure]:
@@ -157,9 +181,10 @@ def _named(
     if len(names) < 2:
         return []
     right, null = closed_set(windows, folds, members)
+    judged = np.any([fold.judged for fold in folds], axis=0)
     found = []
     for chain in np.unique(windows.chain):
-        rows = members & (windows.chain == chain)
+        rows = members & (windows.chain == chain) & judged
         for label, hits, goal, how in (
             (title, right, goals.get(_quality(chain), ""), f"closed set of {len(names)}, chance {1 / len(names):.3f}"),
             (f"{title}, null", null, "", "the same by the high-frequency cue alone"),

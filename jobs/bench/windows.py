@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from fingerprint_db.embedding import Embedding
 from fingerprint_db.normalise import Floats
 from fingerprint_db.scoring import VIEWS, Vectors
 from jobs.errors import BadUsageError
@@ -53,10 +54,50 @@ class BenchWindows:
         return {name: self.vectors[name][rows] for name in VIEWS}
 
 
-def load_windows(folder: Path, settings: Settings, *, chains: Sequence[str], console: Console) -> BenchWindows:
+def load_windows(
+    folder: Path,
+    settings: Settings,
+    *,
+    chains: Sequence[str],
+    embedding: Embedding | None = None,
+    console: Console,
+) -> BenchWindows:
     """Fingerprint what has not been yet, keep it in the folder's ``fingerprints``, and return the windows.
 
-    chains: only files that went through these; empty for all but the lossless members.
+    chains: only files that went through these; empty for all but the lossless members. embedding: a learned fingerprint
+    whose vector stands behind the decoder vector of each window.
+    Raises BadUsageError where the folder holds no bench or none of these chains.
+    """
+    chosen = chosen_rows(folder, chains)
+    with Meter(console, "bench score", len(chosen)) as meter:
+        found = _fingerprints(folder, [row["file"] for row in chosen], settings, meter.advance)
+    kept = [row for row in chosen if row["file"] in found and found[row["file"]].windows]
+    if not kept:
+        raise BadUsageError(f"no clip of {folder} could be fingerprinted")
+    sharp = sharp_decoders(folder)
+    spread = [(row, window) for row in kept for window in found[row["file"]].windows]
+    columns = {
+        name: np.array([row[name] for row, _ in spread]) for name in ("content", "source", "decoder", "kind", "chain")
+    }
+    decoder = np.stack([window.decoder for _, window in spread])
+    if embedding is not None:
+        decoder = np.hstack([decoder, _embedded(folder, [row["file"] for row in kept], embedding, console)])
+    return BenchWindows(
+        **columns,
+        design=np.array([_design(row) for row, _ in spread]),
+        sharp=np.array([row["decoder"] in sharp for row, _ in spread]),
+        vectors={
+            "decoder": decoder,
+            "texture": np.stack([window.texture for _, window in spread]),
+        },
+        detail=np.array([window.cues[_HIGH_FREQUENCY] for _, window in spread]),
+        left_out=tuple(row["file"] for row in chosen if row not in kept),
+    )
+
+
+def chosen_rows(folder: Path, chains: Sequence[str]) -> list[dict[str, str]]:
+    """The manifest's rows of these chains, of every chain where none is named.
+
     Raises BadUsageError where the folder holds no bench or none of these chains.
     """
     rows = _rows(folder)
@@ -66,28 +107,16 @@ def load_windows(folder: Path, settings: Settings, *, chains: Sequence[str], con
     if absent or not wanted:
         have = ", ".join(known) or "no chain at all"
         raise BadUsageError(f"{folder} has no clips of the chain {', '.join(absent) or '?'}; it has {have}")
-    chosen = [row for row in rows if row["chain"] in wanted]
-    with Meter(console, "bench score", len(chosen)) as meter:
-        found = _fingerprints(folder, [row["file"] for row in chosen], settings, meter.advance)
-    kept = [row for row in chosen if row["file"] in found and found[row["file"]].windows]
-    if not kept:
-        raise BadUsageError(f"no clip of {folder} could be fingerprinted")
-    sharp = _sharp_decoders(rows)
-    spread = [(row, window) for row in kept for window in found[row["file"]].windows]
-    columns = {
-        name: np.array([row[name] for row, _ in spread]) for name in ("content", "source", "decoder", "kind", "chain")
-    }
-    return BenchWindows(
-        **columns,
-        design=np.array([_design(row) for row, _ in spread]),
-        sharp=np.array([row["decoder"] in sharp for row, _ in spread]),
-        vectors={
-            "decoder": np.stack([window.decoder for _, window in spread]),
-            "texture": np.stack([window.texture for _, window in spread]),
-        },
-        detail=np.array([window.cues[_HIGH_FREQUENCY] for _, window in spread]),
-        left_out=tuple(row["file"] for row in chosen if row not in kept),
-    )
+    return [row for row in rows if row["chain"] in wanted]
+
+
+def sharp_decoders(folder: Path) -> set[str]:
+    """Decoders at least half of whose contents pass the bench's gate, and the camera."""
+    passed: dict[str, list[bool]] = {}
+    for row in _rows(folder):
+        if row["chain"] == "raw":
+            passed.setdefault(row["decoder"], []).append(row["sharp"] == "true")
+    return {name for name, each in passed.items() if name == CAMERA or sum(each) >= _SHARP_SHARE * len(each)}
 
 
 def _rows(folder: Path) -> list[dict[str, str]]:
@@ -125,20 +154,24 @@ def _fingerprints(
     return found
 
 
+def _embedded(folder: Path, names: Sequence[str], embedding: Embedding, console: Console) -> NDArray[np.float32]:
+    """(N, EMBEDDING_DIM), one row a window, in the order of the files and of their windows."""
+    from jobs.bench.pictures import windows_of
+
+    rows = []
+    with Meter(console, "learned fingerprint", len(names)) as meter:
+        for name in names:
+            rows += [embedding.embed(planes) for planes in windows_of(folder / name)]
+            meter.advance()
+    return np.stack(rows)
+
+
 def _key(path: Path) -> str:
     try:
         info = path.stat()
     except OSError:
         return "absent"
     return f"{'-'.join(path.parts[-3:])}-{info.st_size:x}-{info.st_mtime_ns:x}"
-
-
-def _sharp_decoders(rows: Sequence[dict[str, str]]) -> set[str]:
-    passed: dict[str, list[bool]] = {}
-    for row in rows:
-        if row["chain"] == "raw":
-            passed.setdefault(row["decoder"], []).append(row["sharp"] == "true")
-    return {name for name, each in passed.items() if name == CAMERA or sum(each) >= _SHARP_SHARE * len(each)}
 
 
 def _design(row: dict[str, str]) -> str:

@@ -107,6 +107,9 @@ def score(
     chains: Annotated[
         list[str] | None, typer.Option("--chain", metavar="x264-crf23|...", help="Only these; may be repeated.")
     ] = None,
+    embedding: Annotated[
+        Path | None, typer.Option("--embedding", metavar="FILE.npz", help="Weights that `train fingerprint` made.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Deals sources and decoders to folds.")] = 0,
     workers: Workers = None,
     as_json: AsJson = False,
@@ -116,7 +119,9 @@ def score(
     from jobs.bench.score import score_bench
 
     settings = settings_of(context, workers=workers)
-    report = score_bench(folder, settings, chains=chains or (), seed=seed, console=progress_console())
+    report = score_bench(
+        folder, settings, chains=chains or (), embedding=embedding, seed=seed, console=progress_console()
+    )
     if markdown is not None:
         markdown.write_text(report.to_markdown(), encoding="utf-8")
     if as_json:
@@ -154,3 +159,22 @@ def train_decoders_verb(
     for instance in train_decoders(footage, out, plan, progress_console()):
         held_out = instance.provenance["held_out"]
         print(f"{instance.name}\t{held_out['psnr_db']} dB\tsharp {str(held_out['sharp']).lower()}")
+
+
+@train_app.command("fingerprint")
+def train_fingerprint_verb(
+    bench: Annotated[Path, typer.Argument(metavar="BENCH", help="A bench that `bench decoders` made.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.npz", help="Where the weights go.")],
+    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda")] = "cpu",
+    minutes: Annotated[float, typer.Option("--minutes", min=0.01)] = 30.0,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="In place of minutes; reproducible.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    chains: Annotated[
+        list[str] | None, typer.Option("--chain", metavar="x264-crf23|...", help="Only these; may be repeated.")
+    ] = None,
+) -> None:
+    """Train the learned decoder fingerprint on a bench: contrastive over decoders, content and codec shared."""
+    from jobs.train.fingerprint import FingerprintPlan, train_fingerprint
+
+    plan = FingerprintPlan(minutes=minutes, steps=steps, device=device, seed=seed, chains=tuple(chains or ()))
+    print(json.dumps(train_fingerprint(bench, out, plan, progress_console())))
