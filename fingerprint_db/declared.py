@@ -1,11 +1,7 @@
-"""Which generator's habits a file's own declarations fit: size, rate, length, encoder. Easily forged, and never a verdict.
+"""What a file declares, as signs that can be compared, and how often labelled clips of each generator show each value.
 
-Each sign gets a likelihood under every known generator, from two witnesses: the shares of its labelled clips that show the
-value (each publishing source counts one, however many clips it has), and the catalogue's facts. Both are shrunk towards
-what all clips show. Signs are taken as independent (naive Bayes), which overstates certainty; from which posterior on a
-name is given is therefore chosen on sources that the statistics had not seen (``jobs/evaluate/evidence/declared.py``).
-
-Pure arithmetic over facts: no file, no pixel, no vector.
+Size, rate, length, encoder: read without a look at the pictures, easily forged, and shown beside what was measured.
+Which generator they fit is weighed in ``fingerprint_db.declared_fits``. Pure arithmetic over facts: no file, no vector.
 """
 
 from __future__ import annotations
@@ -20,18 +16,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from fingerprint_db.catalogue import Catalogue, Generator, Kind, frame_rule_allows, load_catalogue
-
 SIGNS = ("size", "rate", "frames", "encoder")
 CAMERA = "camera"
-UNKNOWN = "unknown"  # a maker that is not among the known: shows what all show together
-CATALOGUE_WEIGHT = 2.0  # a fact of the catalogue counts as much as two sources of clips
-BACKGROUND_WEIGHT = 1.0  # what all clips show counts as much as one
-CAMERA_ODDS, UNKNOWN_ODDS = 50.0, 5.0  # before any sign, against each single generator
-RULE_SPAN = 40  # lengths over which a frame rule such as 4k+1 is spread
-LISTED_COUNTS = 0.7  # of a generator's lengths are the published ones, the rest follow its rule
-_UNSEEN = 0.5  # a value that nobody showed counts as half a class that did
-_RATE_TOLERANCE = 0.06  # frames a second
 _X264 = re.compile(r"x264 - core (\d+)")
 
 
@@ -93,10 +79,14 @@ class Habits:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Habits by class: generators' slugs, and ``camera``. speak_from: the posterior from which a name is given."""
+    """Habits by class: generators' slugs, and ``camera``.
+
+    speak_from, family_from: the posteriors from which a generator and a decoder family are named; above 1 for never.
+    """
 
     habits: Mapping[str, Habits]
     speak_from: float
+    family_from: float
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -112,17 +102,28 @@ class Statistics:
             }
             for name, known in sorted(self.habits.items())
         }
-        return {"format": 1, "speak_from": self.speak_from, "provenance": dict(self.provenance), "classes": classes}
+        return {
+            "format": 1,
+            "speak_from": self.speak_from,
+            "family_from": self.family_from,
+            "provenance": dict(self.provenance),
+            "classes": classes,
+        }
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Statistics:
         if data.get("format") != 1:
             raise ValueError("statistics of declared signs in a format that this version does not read")
         habits = {name: Habits(**entry) for name, entry in data["classes"].items()}
-        return Statistics(habits, float(data["speak_from"]), data["provenance"])
+        return Statistics(habits, float(data["speak_from"]), float(data["family_from"]), data["provenance"])
 
 
-def learn(examples: Iterable[tuple[str, str, Mapping[str, str]]], speak_from: float = 1.0) -> Statistics:
+NEVER = 1.01
+
+
+def learn(
+    examples: Iterable[tuple[str, str, Mapping[str, str]]], speak_from: float = NEVER, family_from: float = NEVER
+) -> Statistics:
     """Statistics of labelled clips. examples: (class, publishing source, signs) of each clip."""
     clips: dict[str, dict[str, list[Mapping[str, str]]]] = defaultdict(lambda: defaultdict(list))
     for name, source, signs in examples:
@@ -139,7 +140,7 @@ def learn(examples: Iterable[tuple[str, str, Mapping[str, str]]], speak_from: fl
                     one[value] = one.get(value, 0.0) + 1 / len(values)
                 seen[sign] = seen.get(sign, 0) + bool(values)
         habits[name] = Habits(sum(map(len, by_source.values())), len(by_source), seen, shares)
-    return Statistics(habits, speak_from)
+    return Statistics(habits, speak_from, family_from)
 
 
 @cache
@@ -147,129 +148,6 @@ def shipped_statistics() -> Statistics:
     """The statistics that ship with the package; read once a process."""
     text = (resources.files("fingerprint_db") / "declared_statistics.json").read_text(encoding="utf-8")
     return Statistics.from_json(json.loads(text))
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """How well one class fits. generator: its slug, or ``camera`` or ``unknown``. posterior: 0..1, over all of them.
-
-    llr: natural log of how much likelier the signs are under it than under camera footage.
-    """
-
-    generator: str
-    family: str | None
-    posterior: float
-    llr: float
-
-
-@dataclass(frozen=True, slots=True)
-class Sign:
-    """One sign of the best-fitting generator. share, camera_share: of known clips that show this value, sources weighing
-    the same; None where no clip is known. catalogue: ``fits``, ``does not fit``, or ``says nothing``. llr: its part."""
-
-    sign: str
-    value: str
-    share: float | None
-    camera_share: float | None
-    catalogue: str
-    llr: float
-
-
-class Scorer:
-    """Judges declarations by one set of statistics and the catalogue."""
-
-    def __init__(self, statistics: Statistics, catalogue: Catalogue | None = None) -> None:
-        self.statistics = statistics
-        self.catalogue = catalogue or load_catalogue()
-        self._versions: dict[str, list[Generator]] = defaultdict(list)
-        for row in self.catalogue.generators.values():
-            if row.kind is Kind.GENERATOR:
-                self._versions[row.version_of or row.slug].append(row)
-        self.names = sorted(set(self._versions) | (set(statistics.habits) - {CAMERA}))
-        self._pooled = {sign: _pooled(statistics, sign) for sign in SIGNS}
-        self._known = {sign: sum(known.seen.get(sign, 0) > 0 for known in statistics.habits.values()) for sign in SIGNS}
-
-    def fits(self, signs: Mapping[str, str]) -> list[Fit]:
-        """Every class by its posterior, best first; their posteriors add up to 1."""
-        logs = {name: self._log(name, signs) for name in (*self.names, CAMERA, UNKNOWN)}
-        camera = logs[CAMERA]
-        odds = {CAMERA: CAMERA_ODDS, UNKNOWN: UNKNOWN_ODDS}
-        top = max(logs.values())
-        weights = {name: odds.get(name, 1.0) * math.exp(log - top) for name, log in logs.items()}
-        total = sum(weights.values())
-        found = [Fit(name, self.family(name), weights[name] / total, logs[name] - camera) for name in logs]
-        return sorted(found, key=lambda fit: (-fit.posterior, fit.generator))
-
-    def signs_of(self, name: str, signs: Mapping[str, str]) -> list[Sign]:
-        """Each sign as it speaks for one class, strongest first."""
-        found = []
-        for sign, value in signs.items():
-            habits, camera = self.statistics.habits.get(name), self.statistics.habits.get(CAMERA)
-            stated = self._by_catalogue(name, sign, value)
-            found.append(
-                Sign(
-                    sign,
-                    value,
-                    habits.share(sign, value) if habits else None,
-                    camera.share(sign, value) if camera else None,
-                    "says nothing" if stated is None else "fits" if stated else "does not fit",
-                    math.log(self._likelihood(name, sign, value) / self._likelihood(CAMERA, sign, value)),
-                )
-            )
-        return sorted(found, key=lambda one: -one.llr)
-
-    def family(self, name: str) -> str | None:
-        """The decoder family all of whose versions agree; None where it is undisclosed or differs."""
-        families = {row.family for row in self._versions.get(name, ())}
-        return families.pop() if len(families) == 1 else None
-
-    def _log(self, name: str, signs: Mapping[str, str]) -> float:
-        return sum(math.log(self._likelihood(name, sign, value)) for sign, value in signs.items())
-
-    def _likelihood(self, name: str, sign: str, value: str) -> float:
-        """P(value | class), never 0."""
-        pooled = self._pooled[sign]
-        values = max(len(pooled), 10) + 1
-        background = (pooled.get(value, 0.0) + _UNSEEN) / (self._known[sign] + _UNSEEN * values)
-        habits = self.statistics.habits.get(name)
-        shown = habits.shares.get(sign, {}).get(value, 0.0) if habits else 0.0
-        weight = (habits.seen.get(sign, 0) if habits else 0) + BACKGROUND_WEIGHT
-        stated = self._by_catalogue(name, sign, value)
-        if stated is not None:
-            shown += CATALOGUE_WEIGHT * stated
-            weight += CATALOGUE_WEIGHT
-        return (shown + BACKGROUND_WEIGHT * background) / weight
-
-    def _by_catalogue(self, name: str, sign: str, value: str) -> float | None:
-        """P(value) by the catalogue's facts, the mean over a generator's versions; None where they say nothing."""
-        stated = [found for row in self._versions.get(name, ()) if (found := _stated(row, sign, value)) is not None]
-        return sum(stated) / len(stated) if stated else None
-
-
-def _stated(row: Generator, sign: str, value: str) -> float | None:
-    if sign == "size" and row.native_sizes:
-        width, height = (int(side) for side in value.split("x"))
-        hits = sum(size in ((width, height), (height, width)) for size in row.native_sizes)
-        return hits / len(row.native_sizes)
-    if sign == "rate" and row.fps:
-        return sum(abs(float(value) - rate) < _RATE_TOLERANCE for rate in row.fps) / len(row.fps)
-    if sign == "frames" and (row.frame_counts or row.frame_rule):
-        listed = sum(int(value) == count for count in row.frame_counts) / max(len(row.frame_counts), 1)
-        if row.frame_rule is None:
-            return listed
-        ruled = frame_rule_allows(row.frame_rule, int(value)) / RULE_SPAN
-        return LISTED_COUNTS * listed + (1 - LISTED_COUNTS) * ruled if row.frame_counts else ruled
-    return None
-
-
-def _pooled(statistics: Statistics, sign: str) -> dict[str, float]:
-    """What all classes show together, each weighing the same: the sum over classes of their shares."""
-    pooled: dict[str, float] = defaultdict(float)
-    for known in statistics.habits.values():
-        if known.seen.get(sign):
-            for value, share in known.shares.get(sign, {}).items():
-                pooled[value] += share / known.seen[sign]
-    return dict(pooled)
 
 
 def _number(text: str) -> float:

@@ -1,7 +1,7 @@
 """What an MP4 or QuickTime file says of itself beside its pictures: how it was put together, when, by what.
 
-Read by hand, since FFmpeg drops most of it: the order of the boxes, brands, edit lists, both dates, every track's handler,
-XMP. ISO/IEC 14496-12 (boxes), XMP part 3 (where XMP lies). Only headers and a few small payloads are read, each of a
+Read by hand, since FFmpeg drops most of it: the order of the boxes, edit lists, both dates, every track's handler, XMP.
+ISO/IEC 14496-12 (boxes), XMP part 3 (where XMP lies). Only headers and a few small payloads are read, each of a
 bounded size, and at most ``MAX_BOXES`` boxes are looked at; nonsense ends the walk and is no error.
 """
 

@@ -2,8 +2,8 @@
 
 The library of the standard's authors validates (c2pa-python over c2pa-rs; C2PA 2.x, "Validation"). It runs in the
 decoding child with everything that would leave the machine switched off: no remote manifest, no revocation request, no
-trust list is fetched. Without a trust list no signer can be told from an impostor, so that ``valid`` means: signature and
-hashes are intact. Anybody can sign anything; whether the signer is trusted is a field of its own.
+trust list is fetched. Without a trust list no signer can be told from an impostor, so that ``valid`` means: signature
+and hashes are intact. Anybody can sign anything; whether the signer is trusted is a field of its own.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from cluster.outcome import FailureError
 from jobs.decode.failures import failure_of
@@ -12,6 +13,7 @@ from jobs.decode.protocol import VideoFacts
 from jobs.decode.pyav import measured_facts
 from jobs.decode.reader import Reader
 from jobs.decode.source import Source
+from jobs.decode.thumbnail import Packaging, read_packaging
 
 
 def serve(path: str) -> Iterator[VideoFacts | None]:
@@ -34,3 +36,9 @@ def serve(path: str) -> Iterator[VideoFacts | None]:
     except Exception as error:
         raise failure_of(error, sniffed, opened=True) from error
     yield measured_facts(facts, index) if index is not None and index.count else facts
+
+
+def serve_packaging(path: str) -> Iterator[Packaging | None]:
+    """What the evaluation's null sees of the same file. Errors: as ``serve``."""
+    yield None
+    yield read_packaging(Path(path))

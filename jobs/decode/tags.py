@@ -1,8 +1,8 @@
-"""What long tags tell of a file's making, picked out before they are cut: node graphs, labels of generated content.
+"""What long tags tell of a file's making, picked out before they are cut: node graphs.
 
-ComfyUI writes the graph that made a video into its comment, as JSON of any length: the node classes and model files in it
-name the generator better than anything else an untouched download has. The labelling that GB 45438-2025 (China) asks for is
-a tag ``AIGC`` with a short JSON object. Neither is parsed as JSON, which may be cut, nested to exhaustion, or escaped.
+ComfyUI writes the graph that made a video into its comment, as JSON of any length: the node classes and model files in
+it name the generator better than anything else an untouched download has. It is not parsed as JSON, which may be cut,
+nested to exhaustion, or escaped.
 """
 
 from __future__ import annotations
