@@ -11,8 +11,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from fingerprint_db.contradictions import against_measured, history, within
-from fingerprint_db.declared import Declaration, shipped_statistics
-from fingerprint_db.declared_fits import CAMERA, UNKNOWN, Scorer
+from fingerprint_db.declared import CAMERA, Declaration, shipped_statistics
+from fingerprint_db.declared_fits import UNKNOWN, Scorer
 from fingerprint_db.statements import statements
 from fingerprint_db.verdict import Verdict
 

@@ -9,9 +9,9 @@ from tests.footage import make_video
 
 CLASSES = (
     # generator, size, frames a second, frames, cut
-    ("CogVideoX", (192, 128), 8, 17, True),
-    ("SVD", (256, 144), 7, 25, False),
-    ("Veo3", (160, 288), 24, 24, False),
+    ("CogVideoX", (96, 64), 8, 17, True),
+    ("SVD", (128, 72), 7, 25, False),
+    ("Veo3", (80, 144), 24, 24, False),
 )
 
 
@@ -24,7 +24,7 @@ def write_manifest(folder: Path) -> Path:
                 path = f"{name}-{source}-{number}.mp4"
                 make_video(folder / path, size=size, fps=fps, frames=frames, seed=len(rows))
                 rows.append((path, "generated", name, f"{name}/{source}", str(cut)))
-    for number, (size, fps) in enumerate((((320, 180), 25), ((176, 144), 30), ((128, 96), 50), ((240, 136), 15))):
+    for number, (size, fps) in enumerate((((160, 90), 25), ((176, 144), 30), ((128, 96), 50), ((120, 68), 15))):
         path = f"camera-{number}.mp4"
         make_video(folder / path, size=size, fps=fps, frames=20 + number, seed=number)
         rows.append((path, "camera", "", f"camera/{number % 2}", "False"))

@@ -38,7 +38,7 @@ def serve(path: str) -> Iterator[VideoFacts | None]:
     yield measured_facts(facts, index) if index is not None and index.count else facts
 
 
-def serve_packaging(path: str) -> Iterator[Packaging | None]:
-    """What the evaluation's null sees of the same file. Errors: as ``serve``."""
-    yield None
+def serve_packaging(path: str) -> Iterator[VideoFacts | Packaging | None]:
+    """The facts, then what the evaluation's null sees of the same file. Errors: as ``serve``."""
+    yield from serve(path)
     yield read_packaging(Path(path))

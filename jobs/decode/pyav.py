@@ -94,9 +94,11 @@ class PyAVDecoder:
         try:
             facts = declared_facts(source, reader.container, reader.stream)
             by_seeking = self._by_seeking(request.path, facts)
-            if not request.present and (request.bursts is None or request.bursts.first == 0):
+            if request.bursts is None or request.bursts.first == 0:
                 yield None
-                facts = credential_facts(source, facts)  # the whole file is read for it: once, and where it is whole
+                # Once a file: a manifest's hash is taken over all of it. Where only parts are here, a file that has a
+                # manifest ends as missed, and is fetched whole.
+                facts = credential_facts(source, facts)
             if request.bursts is not None and not by_seeking:
                 yield harvest.tally(facts, 0, astray=True)
                 return

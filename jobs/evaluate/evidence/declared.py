@@ -183,14 +183,11 @@ def _read(
     kept: list[Clip] = []
     facts: list[VideoFacts] = []
     packagings: list[Packaging] = []
-    with (
-        Sandbox("jobs.decode.declaration:serve", limits, replies=REPLIES) as describing,
-        Sandbox("jobs.decode.declaration:serve_packaging", limits, replies=(Packaging,)) as packing,
-    ):
+    with Sandbox("jobs.decode.declaration:serve_packaging", limits, replies=(*REPLIES, Packaging)) as child:
         for clip in clips:
             try:
-                one = described(describing.call(str(clip.path.absolute())))
-                packaging = next(reply for reply in packing.call(str(clip.path.absolute())) if reply is not None)
+                *replies, packaging = child.call(str(clip.path.absolute()))
+                one = described(replies)
             except FailureError as error:
                 console.print(f"left out: {clip.name}: {error.failure.message}", highlight=False, markup=False)
                 continue

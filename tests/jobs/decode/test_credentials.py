@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster.sandbox import Limits, Sandbox
+from fingerprint_db.spec import WindowPlan
 from jobs.decode.credentials import MAX_MANIFEST, credentials, judged
+from jobs.decode.protocol import BurstRange, DecodeRequest, Missed
+from jobs.decode.pyav import PyAVDecoder
 from jobs.decode.replies import REPLIES, described
 from jobs.decode.source import Source
+from jobs.decode.tally import Tally
 from tests import footage
 from tests.signed import CAPTURED, box_at, sign
 
@@ -170,3 +175,18 @@ def test_other_containers_that_carry_manifests_get_the_same_answers(
     path = footage.make_video(tmp_path / f"plain{suffix}", frames=6)
     assert declared(path)["c2pa"] == "absent"
     assert declared(sign(path, tmp_path / f"signed{suffix}"))["c2pa"] == "valid"
+
+
+def test_a_range_of_a_long_film_asks_for_the_whole_file_only_where_there_is_a_manifest(tmp_path: Path) -> None:
+    film = footage.make_video(tmp_path / "film.mp4", size=(96, 64), frames=600, gop=12)
+    plan = WindowPlan()
+    for path, ends in ((film, Tally), (sign(film, tmp_path / "signed.mp4"), Missed)):
+        size = path.stat().st_size
+        hole = (int(size * 0.7), int(size * 0.75))  # pictures that the first range does not read
+        request = DecodeRequest(str(path), plan, bursts=BurstRange(0, 1), present=((0, hole[0]), (hole[1], size)))
+        *_, end = PyAVDecoder(long_s=5.0).decode(request)
+        assert isinstance(end, ends)
+        whole = replace(request, present=())
+        *_, end = PyAVDecoder(long_s=5.0).decode(whole)
+        assert isinstance(end, Tally)
+        assert end.facts.declared["c2pa"] == ("absent" if path == film else "valid")

@@ -1,4 +1,4 @@
-"""What declared signs are worth, measured on real files: sources held out, thresholds chosen elsewhere, cut clips noted."""
+"""What declared signs are worth, measured on real files: sources held out, thresholds chosen elsewhere, cuts noted."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_statistics_are_written_and_know_habits_of_all_sources(measured: tup
         statistics.habits["cogvideox"].share("frames", "49") is None
     )  # those clips were cut: their length says nothing
     assert statistics.habits["stable-video-diffusion"].share("frames", "25") == 1.0
-    assert Scorer(statistics).fits({"size": "256x144", "rate": "7.0"})[0].generator == "stable-video-diffusion"
+    assert Scorer(statistics).fits({"size": "128x72", "rate": "7.0"})[0].generator == "stable-video-diffusion"
 
 
 def test_clips_cut_by_copying_are_known_by_column_or_note(tmp_path: Path) -> None:
