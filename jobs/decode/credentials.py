@@ -47,7 +47,8 @@ class Credentials:
 def credentials(source: Source, size: int, container: str) -> Credentials | None:
     """What the file's credentials say; None for a container in which C2PA defines no place for them.
 
-    Where there is a manifest the whole file is read, so that a source of parts is missed then. A manifest that crashes or starves the validator ends the child, as a damaged picture would.
+    Where there is a manifest the whole file is read, so that a source of parts is missed then. A manifest that crashes
+    or starves the validator ends the child, as a damaged picture would.
     """
     if container not in MIME:
         return None

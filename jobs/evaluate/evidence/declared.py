@@ -13,28 +13,26 @@ from __future__ import annotations
 
 import csv
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from cluster.outcome import FailureError
 from cluster.sandbox import Limits, Sandbox
-from fingerprint_db.declared import CAMERA, NEVER, Declaration, Statistics, learn
+from fingerprint_db.declared import CAMERA, NEVER, Declaration, learn
 from fingerprint_db.declared_fits import UNKNOWN, Scorer
-from fingerprint_db.statements import statements
 from jobs.decode.protocol import VideoFacts
 from jobs.decode.replies import REPLIES, described
 from jobs.decode.thumbnail import Packaging
 from jobs.evaluate.evidence import EvidenceOptions
-from jobs.evaluate.evidence.report import EvidenceReport, Figure
+from jobs.evaluate.evidence.declared_figures import Answer, Judged, named_outright, report
+from jobs.evaluate.evidence.report import EvidenceReport
 from jobs.evaluate.folds import leave_one_source_out
 from jobs.evaluate.manifest import Clip, Label, load_manifest
-from jobs.evaluate.metrics import clopper_pearson, risk_coverage
 from jobs.evaluate.nulls import TREES, metadata_features
 from jobs.settings import Settings
 
@@ -42,18 +40,7 @@ from jobs.settings import Settings
 # the lowest threshold that reaches a share is the luckiest one too.
 TARGET = 0.94
 FEWEST = 10  # names on which a threshold may rest
-GOAL = "named rightly >= 90 % of the times it speaks; speaks on >= 30 %"
 STATISTICS = "declared_statistics.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What is said of one clip. name: the best generator, None where camera or nobody fits better. family: likewise."""
-
-    name: str | None
-    posterior: float
-    family: str | None
-    family_posterior: float
 
 
 def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, console: Console) -> EvidenceReport:
@@ -86,13 +73,24 @@ def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, con
         text = json.dumps(statistics.to_json(), indent=1, sort_keys=True) + "\n"
         (options.out / STATISTICS).write_text(text, encoding="utf-8")
     null = _null(clips, packagings, labels, options.seed)
-    return _report(clips, facts, answers, labels, spoken, families, null, statistics, examples)
-
-
-def named_outright(facts: VideoFacts) -> str | None:
-    """The one generator that a file's statements name; None where they name none or several."""
-    names = {one.generator for one in statements(facts.declared) if one.generator}
-    return names.pop() if len(names) == 1 else None
+    judged = [
+        Judged(
+            source=clip.source,
+            label=label,
+            answer=answer,
+            named=given,
+            family_named=family_given,
+            right=_right(clip, answer, label, False),
+            family_right=_right(clip, answer, label, True),
+            outright=named_outright(one.declared),
+            credentials=one.declared.get("c2pa", "absent"),
+            null=guess,
+        )
+        for clip, label, answer, given, family_given, one, guess in zip(
+            clips, labels, answers, spoken, families, facts, null, strict=True
+        )
+    ]
+    return report(judged, statistics, examples, seed=options.seed)
 
 
 def cut_clips(manifest: Path) -> frozenset[str]:
@@ -214,133 +212,3 @@ def _null(
             name = str(forest.classes_[best])
             found[i] = (name, 0.0 if name == CAMERA else float(row[best]))
     return found
-
-
-def _report(
-    clips: Sequence[Clip],
-    facts: Sequence[VideoFacts],
-    answers: Sequence[Answer],
-    labels: Sequence[str],
-    spoken: Sequence[bool],
-    families: Sequence[bool],
-    null: Sequence[tuple[str, float]],
-    statistics: Statistics,
-    examples: Sequence[tuple[str, str, Mapping[str, str]]],
-) -> EvidenceReport:
-    made = [i for i, label in enumerate(labels) if label != CAMERA]
-    camera = [i for i, label in enumerate(labels) if label == CAMERA]
-    homes: dict[str, set[str]] = defaultdict(set)
-    for clip, label in zip(clips, labels, strict=True):
-        homes[label].add(clip.source)
-    nameable = [i for i in made if len(homes[labels[i]]) > 1]
-    right = [_right(clips[i], answers[i], labels[i], False) for i in range(len(clips))]
-    said = [i for i in made if spoken[i]]
-    by_family = [i for i in made if families[i]]
-    named_camera = [i for i in camera if spoken[i]]
-    outright = [(i, name) for i in made if (name := named_outright(facts[i]))]
-    strongest = sorted((i for i in made if null[i][1] > 0), key=lambda i: -null[i][1])[: len(said)]
-    sources = len({clip.source for clip in clips})
-    figures = (
-        _share("generator named rightly, when it speaks", [right[i] for i in said], "names", GOAL, _HOW),
-        _share("share of generated clips it speaks on", [spoken[i] for i in made], "generated clips", GOAL, _SPEAKS),
-        _share(
-            "the same, of clips whose generator is in another source too",
-            [spoken[i] for i in nameable],
-            f"clips of {len({labels[i] for i in nameable})} generators",
-            "",
-            "the others can be named by the catalogue alone, or not at all",
-        ),
-        _share(
-            "named rightly among those", [right[i] for i in nameable if spoken[i]], "names", "", "as the first figure"
-        ),
-        _share(
-            "decoder family named rightly, when it speaks",
-            [_right(clips[i], answers[i], labels[i], True) for i in by_family],
-            "names",
-            "",
-            "the posteriors of a family's generators together, with a threshold of its own; a family said of a "
-            "generator whose decoder is undisclosed counts as wrong",
-        ),
-        _share(
-            "share of generated clips it names a family for", [families[i] for i in made], "generated clips", "", ""
-        ),
-        _share(
-            "camera clips named as a generator",
-            [spoken[i] for i in camera],
-            f"camera clips of {len({clips[i].source for i in camera})} sources",
-            "",
-            f"they come from {len({clips[i].source for i in named_camera})} sources: "
-            + (", ".join(sorted({clips[i].source for i in named_camera})) or "none"),
-        ),
-        _share(
-            "camera clips given a family",
-            [families[i] for i in camera],
-            f"camera clips of {len({clips[i].source for i in camera})} sources",
-            "",
-            "",
-        ),
-        _share(
-            "generator named outright, rightly",
-            [name == labels[i] for i, name in outright],
-            "names",
-            "",
-            "tags, node graphs and content credentials that name one generator (fingerprint_db.statements)",
-        ),
-        _share(
-            "generated clips with content credentials",
-            [facts[i].declared.get("c2pa", "absent") != "absent" for i in made],
-            "generated clips",
-            "",
-            "published copies have mostly lost them",
-        ),
-        _share(
-            "null: metadata forest named rightly, as many names as above",
-            [null[i][0] == labels[i] for i in strongest],
-            "names",
-            "",
-            "extremely randomised trees on all packaging, the same folds, its most confident answers",
-        ),
-    )
-    order, risks = risk_coverage([answers[i].posterior for i in made], [right[i] for i in made])
-    detail: dict[str, Any] = {
-        "sources": sources,
-        "speak_from": statistics.speak_from,
-        "risk_coverage": [[round(float(c), 4), round(float(r), 4)] for c, r in zip(order, risks, strict=True)],
-        "wrong": Counter(f"{labels[i]} called {answers[i].name}" for i in said if not right[i]),
-        "named": Counter(labels[i] for i in said if right[i]),
-        "camera_called": Counter(str(answers[i].name) for i in named_camera),
-        "likelihood_ratios": likelihood_ratios(statistics, examples),
-    }
-    notes = (
-        f"{len(clips)} untouched clips of {sources} sources; every source judged by statistics without it, its "
-        "threshold chosen on the answers about the others.",
-        f"The statistics of all clips name a generator from a posterior of {statistics.speak_from:.3f}, a family from "
-        f"{statistics.family_from:.3f}.",
-    )
-    return EvidenceReport("declared", "What files declare of their making", figures, notes, detail)
-
-
-_HOW = "leave one source out on untouched published clips; a name is right when it is the label's generator"
-_SPEAKS = "posterior over the threshold that the other sources' answers choose"
-
-
-def _share(name: str, hits: Sequence[bool], what: str, goal: str, how: str) -> Figure:
-    low, high = clopper_pearson(sum(hits), len(hits))
-    value = sum(hits) / len(hits) if hits else None
-    return Figure(name, value, low, high, f"{sum(hits)} of {len(hits)} {what}", goal, how)
-
-
-def likelihood_ratios(
-    statistics: Statistics, examples: Sequence[tuple[str, str, Mapping[str, str]]]
-) -> dict[str, dict[str, float]]:
-    """By sign: natural log of P(value | own generator) / P(value | camera), the median over each generator's clips."""
-    scorer = Scorer(statistics)
-    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for label, _source, signs in examples:
-        if label != CAMERA:
-            for sign in scorer.signs_of(label, signs):
-                found[sign.sign][label].append(sign.llr)
-    return {
-        sign: {label: round(float(np.median(values)), 3) for label, values in sorted(by_label.items())}
-        for sign, by_label in sorted(found.items())
-    }

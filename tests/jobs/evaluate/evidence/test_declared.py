@@ -11,7 +11,8 @@ from rich.console import Console
 from fingerprint_db.declared import Statistics
 from fingerprint_db.declared_fits import Scorer
 from jobs.evaluate.evidence import EvidenceOptions, declared, measure_evidence
-from jobs.evaluate.evidence.declared import Answer, cut_clips, nested
+from jobs.evaluate.evidence.declared import cut_clips, nested
+from jobs.evaluate.evidence.declared_figures import Answer
 from jobs.evaluate.evidence.report import EvidenceReport
 from jobs.evaluate.manifest import Clip, Label
 from jobs.settings import Settings
