@@ -26,6 +26,11 @@ _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _KNOWN_UUIDS = {C2PA_UUID: "c2pa", _XMP_UUID: "xmp"}
 _FIRST = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"moof", b"styp", b"sidx", b"uuid", b"meta")
 _NESTED = {b"moov", b"trak", b"edts", b"mdia", b"udta"}
+# Boxes that hold boxes, and the bytes before the first of them (version and flags, counts).
+_HOLDS_BOXES: dict[bytes, int] = dict.fromkeys(
+    b"moov trak edts mdia minf dinf stbl udta mvex moof traf mfra tref sinf schi iprp ipco ilst strk strd".split(), 0
+) | {b"meta": 4, b"stsd": 8, b"dref": 8, b"iinf": 6}
+_DEEPEST = 64
 _TYPE = re.compile(rb"[ -~\xa9]{4}")
 _EPOCH = datetime(1904, 1, 1, tzinfo=UTC)
 _XMP_FIELDS = {
@@ -98,17 +103,37 @@ def find_c2pa(source: Source, size: int) -> Box | None:
     return None
 
 
-def boxes(file: BinaryIO, start: int, end: int, at_most: int) -> Iterator[Box]:
+def more_boxes_than(source: Source, size: int, at_most: int) -> bool:
+    """Whether a file has more boxes, nested ones counted, than a validator should be given. Errors: OSError, Missed.
+
+    Types are not looked at, so that no reader which takes any type finds more than were counted.
+    """
+    counted = 0
+    spans = [(0, size, 0)]
+    with source.open() as file:
+        while spans:
+            start, end, depth = spans.pop()
+            for box in boxes(file, start, end, at_most + 1, any_type=True):
+                counted += 1
+                if counted > at_most:
+                    return True
+                if box.kind in _HOLDS_BOXES and depth < _DEEPEST:
+                    spans.append((box.body + _HOLDS_BOXES[box.kind], min(box.end, end), depth + 1))
+    return False
+
+
+def boxes(file: BinaryIO, start: int, end: int, at_most: int, *, any_type: bool = False) -> Iterator[Box]:
     """The boxes that follow each other from ``start``; ends at ``end``, at nonsense, or after ``at_most``.
 
-    A box may claim to reach beyond ``end``: it is the last one then, and its length is what it claims.
+    A box may claim to reach beyond ``end``: it is the last one then, and its length is what it claims. any_type: types
+    that cannot be printed are no nonsense.
     """
     for _ in range(at_most):
         if start + 8 > end:
             return
         file.seek(start)
         head = file.read(16)
-        if len(head) < 8 or not _TYPE.fullmatch(head[4:8]):
+        if len(head) < 8 or not (any_type or _TYPE.fullmatch(head[4:8])):
             return
         length, header = int.from_bytes(head[:4], "big"), 8
         if length == 1 and len(head) == 16:
