@@ -5,7 +5,7 @@ encoded again (column ``trimmed``, or ``stream-copied`` in ``notes``) lose their
 
 Two levels of holding out. The statistics never see the source that they judge. The posterior from which a name is given
 is chosen, for each source, on the answers about all other sources. The weights in ``fingerprint_db.declared_fits`` are
-frozen; they were set by looking at some ninety variants on one collection of clips (docs/declared.md says how much
+frozen; they were set by looking at some hundred variants on one collection of clips (docs/declared.md says how much
 hangs on them).
 """
 

@@ -127,22 +127,6 @@ def test_a_manifest_beyond_the_bound_is_not_given_to_the_validator(plain: Path) 
     assert "larger than any that is read" in said.why
 
 
-def test_matroska_has_no_place_for_a_manifest_and_a_tag_cannot_pretend_one(declared: Declared, tmp_path: Path) -> None:
-    path = footage.make_video(tmp_path / "told.mkv", frames=6, metadata={"c2pa": "valid", "c2pa_trust": "trusted"})
-    said = declared(path)
-    assert "c2pa" not in said
-    assert said["tag_c2pa"] == "valid"
-
-
-def test_a_tag_cannot_overrule_the_answer(declared: Declared, tmp_path: Path) -> None:
-    path = footage.make_video(
-        tmp_path / "told.mp4", frames=6, metadata={"c2pa": "valid"}, container_options={"movflags": "use_metadata_tags"}
-    )
-    said = declared(path)
-    assert said["c2pa"] == "absent"
-    assert said["tag_c2pa"] == "valid"
-
-
 def test_a_capture_says_camera(declared: Declared, plain: Path) -> None:
     said = declared(sign(plain, plain.with_name("captured.mp4"), tool="Camera", agent="Camera", kind=CAPTURED))
     assert (said["c2pa"], said["c2pa_source_type"]) == ("valid", "digitalCapture")
