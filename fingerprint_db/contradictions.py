@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from fingerprint_db.catalogue import load_catalogue
 from fingerprint_db.declared import Declaration
 from fingerprint_db.statements import Statement
 from fingerprint_db.verdict import Verdict, VerdictKind
@@ -34,18 +35,26 @@ def against_measured(said: Sequence[Statement], fit: tuple[str, str | None] | No
         for name, where in dict(names).items():
             if name != verdict.generator:
                 yield f"The {where} names {name}; the measured traces fit {verdict.generator}."
-        if fit and not names and fit[0] != verdict.generator and fit[1] != verdict.family:
+        if fit and not names and fit[0] != verdict.generator and (fit[1] is None or fit[1] != verdict.family):
             yield f"Size, rate, length and encoder fit {fit[0]}; the measured traces fit {verdict.generator}."
-    elif verdict.verdict is VerdictKind.FAMILY and fit and not names and fit[1] not in (None, verdict.family):
-        yield f"Size, rate, length and encoder fit {fit[0]}; the measured traces fit the family {verdict.family}."
+    elif verdict.verdict is VerdictKind.FAMILY:
+        known = load_catalogue().generators
+        for name, where in dict(names).items():
+            if known[name].family not in (None, verdict.family):
+                yield f"The {where} names {name}; the measured traces fit the family {verdict.family}."
+        if fit and not names and fit[1] not in (None, verdict.family):
+            yield f"Size, rate, length and encoder fit {fit[0]}; the measured traces fit the family {verdict.family}."
     for one in said:
         if one.makes == "camera" and verdict.verdict in _MADE and strong and (verdict.llr or 0) > 0:
             yield f"The {one.where} says camera footage ({one.says}); the measured traces are those of a decoder."
-        if one.makes == "generated" and verdict.verdict is VerdictKind.PROCESSED_CAMERA:
-            yield f"The {one.where} says generated; the measured traces are those of processed camera footage."
-        camera = verdict.verdict is VerdictKind.NO_KNOWN_GENERATOR and strong and (verdict.llr or 0) < 0
-        if one.makes == "generated" and camera:
-            yield f"The {one.where} says generated; the measured traces are those of camera footage."
+    camera = verdict.verdict is VerdictKind.NO_KNOWN_GENERATOR and strong and (verdict.llr or 0) < 0
+    if camera or verdict.verdict is VerdictKind.PROCESSED_CAMERA:
+        measured = "camera footage" if camera else "processed camera footage"
+        claims = {one.generator or "generated": one.where for one in said if one.generator or one.makes == "generated"}
+        for claim, where in claims.items():
+            yield f"The {where} says {claim}; the measured traces are those of {measured}."
+        if fit and not claims:
+            yield f"Size, rate, length and encoder fit {fit[0]}; the measured traces are those of {measured}."
 
 
 def within(file: Declaration, picture_types: str = "") -> Iterator[str]:

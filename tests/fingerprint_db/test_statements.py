@@ -117,9 +117,14 @@ def test_habits_contradict_only_across_families_and_only_when_they_speak() -> No
     assert against({}, of, ("wan-2.1", "wan-vae")) == []
     assert len(against({}, of, ("veo-3", None))) == 1
     assert against({}, of) == []
+    undisclosed = verdict(VerdictKind.ATTRIBUTED, "sora", None)
+    assert len(against({}, undisclosed, ("veo-3", None))) == 1
+    assert against({}, undisclosed, ("sora", None)) == []
     family = verdict(VerdictKind.FAMILY, None, "sd-vae")
     assert len(against({}, family, ("wan-2.1", "wan-vae"))) == 1
     assert against({}, family, ("animatediff", "sd-vae")) == []
+    assert len(against({"software": "HunyuanVideo"}, family)) == 1
+    assert against({"software": "AnimateDiff"}, family) == []
 
 
 def test_a_claimed_capture_and_strong_traces_of_a_decoder_contradict() -> None:
@@ -135,6 +140,13 @@ def test_claimed_generation_and_measured_camera_footage_contradict() -> None:
     assert len(against(label, verdict(VerdictKind.NO_KNOWN_GENERATOR, llr=-4.0))) == 1
     assert against(label, verdict(VerdictKind.NO_KNOWN_GENERATOR, llr=-0.5)) == []
     assert len(against(label, verdict(VerdictKind.PROCESSED_CAMERA, "upscaler"))) == 1
+    named = against({"software": "Sora"}, verdict(VerdictKind.NO_KNOWN_GENERATOR, llr=-4.0), ("veo-3", None))
+    assert len(named) == 1
+    assert "says sora" in named[0]
+    habits = against({}, verdict(VerdictKind.NO_KNOWN_GENERATOR, llr=-4.0), ("veo-3", None))
+    assert len(habits) == 1
+    assert "fit veo-3" in habits[0]
+    assert against({}, verdict(VerdictKind.INCONCLUSIVE, llr=None), ("veo-3", None)) == []
 
 
 def clip(signature: str, *, codec: str = "h264", bit_rate: float = 1e6, frames: int = 240, **told: str) -> Declaration:
