@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fingerprint_db.verdict import Verdict
+from jobs.declared import declared_evidence
 
 if TYPE_CHECKING:
     from jobs.scan import FileFingerprint
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 Kind = Callable[["FileFingerprint", Verdict], Mapping[str, Any] | None]
 
 # What is found is plain JSON: strings, numbers that are finite, booleans, lists and objects.
-KINDS: Mapping[str, Kind] = {}
+KINDS: Mapping[str, Kind] = {"declared": declared_evidence}
 
 
 def evidence_of(file: FileFingerprint, verdict: Verdict) -> dict[str, Any]:

@@ -95,9 +95,24 @@ def file_verdict(console: Console, record: Mapping[str, Any], *, heading: bool =
     if record["nearest"]:
         near = ", ".join(f"{n['generator']} {n['score']:.2f}" for n in record["nearest"][:3])
         console.print(f"  nearest signatures: {near}", style="dim", highlight=False)
+    if found := record.get("evidence", {}).get("declared"):
+        for line in declared_lines(found):
+            console.print(f"  {escape(line)}", style="dim", highlight=False, soft_wrap=True)
     if record["declared"]:
         said = "; ".join(f"{name}: {value}" for name, value in record["declared"].items())
         console.print(f"  declared, easily forged: {escape(said[:200])}", style="dim", highlight=False, soft_wrap=True)
+
+
+def declared_lines(found: Mapping[str, Any]) -> list[str]:
+    """The declared evidence in a line or two: what the file says outright, what it fits, what contradicts."""
+    parts = [f"{one['where']}: {one['generator'] or one['makes'] or one['maker']}" for one in found["says_itself"]]
+    if found["c2pa"] and found["c2pa"]["state"] != "absent":
+        parts.insert(0, f"content credentials {found['c2pa']['state']}")
+    if found["speaks"]:
+        first = found["fits"][0]
+        parts.append(f"fits {first['generator']} (posterior {first['posterior']:.2f})")
+    lines = [f"{found['label']}: {'; '.join(parts[:4])}"] if parts else []
+    return lines + ([f"declared against measured: {found['contradiction']}"] if found["contradiction"] else [])
 
 
 def rematch_summary(console: Console, summary: RematchSummary) -> None:
