@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fingerprint_db.verdict import Verdict
 from jobs.artefacts import artefacts
+from jobs.declared import declared_evidence
 
 if TYPE_CHECKING:
     from jobs.scan import FileFingerprint
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 Kind = Callable[["FileFingerprint", Verdict], Mapping[str, Any] | None]
 
 # What is found is plain JSON: strings, numbers that are finite, booleans, lists and objects.
-KINDS: Mapping[str, Kind] = {"artefacts": artefacts}
+KINDS: Mapping[str, Kind] = {
+    "artefacts": artefacts,
+    "declared": declared_evidence,
+}
 
 
 def evidence_of(file: FileFingerprint, verdict: Verdict) -> dict[str, Any]:

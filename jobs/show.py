@@ -98,9 +98,24 @@ def file_verdict(console: Console, record: Mapping[str, Any], *, heading: bool =
         console.print(f"  nearest signatures: {near}", style="dim", highlight=False)
     for sentence in artefact_sentences(record.get("evidence", {}).get("artefacts", {})):
         console.print(f"  {escape(sentence)}", style="dim", highlight=False, soft_wrap=True)
+    if found := record.get("evidence", {}).get("declared"):
+        for line in declared_lines(found):
+            console.print(f"  {escape(line)}", style="dim", highlight=False, soft_wrap=True)
     if record["declared"]:
         said = "; ".join(f"{name}: {value}" for name, value in record["declared"].items())
         console.print(f"  declared, easily forged: {escape(said[:200])}", style="dim", highlight=False, soft_wrap=True)
+
+
+def declared_lines(found: Mapping[str, Any]) -> list[str]:
+    """The declared evidence in a line or two: what the file says outright, what it fits, what contradicts."""
+    parts = [f"{one['where']}: {one['generator'] or one['makes'] or one['maker']}" for one in found["says_itself"]]
+    if found["c2pa"] and found["c2pa"]["state"] != "absent":
+        parts.insert(0, f"content credentials {found['c2pa']['state']}")
+    if found["speaks"]:
+        first = found["fits"][0]
+        parts.append(f"fits {first['generator']} (posterior {first['posterior']:.2f})")
+    lines = [f"{found['label']}: {'; '.join(parts[:4])}"] if parts else []
+    return lines + ([f"declared against measured: {found['contradiction']}"] if found["contradiction"] else [])
 
 
 def rematch_summary(console: Console, summary: RematchSummary) -> None:
@@ -127,7 +142,10 @@ def lookup(console: Console, found: Mapping[str, Any]) -> None:
     if not found["verdicts"] and not found["error"]:
         console.print("  no verdict yet")
     for record in found["verdicts"]:
-        console.print(f"{record['decided_at']}  snapshot {record['snapshot'][:16]}", style="dim", highlight=False)
+        standing = "" if record["current"] else "  (not the snapshot that judges now)"
+        console.print(
+            f"{record['decided_at']}  snapshot {record['snapshot'][:16]}{standing}", style="dim", highlight=False
+        )
         file_verdict(console, record, heading=False)
 
 
