@@ -225,6 +225,6 @@ _HOW_COST = (
     "median of all pairs, and in place of bounds the lowest and the highest"
 )
 _NOTES = (
-    "No cue alone makes a verdict: with so many cues looked at, some lie outside on any camera file.",
+    "No cue alone makes a verdict: with so many cues looked at, about one lies outside on the average camera file.",
     "Copies of one clip are not independent: bounds resample sources.",
 )
