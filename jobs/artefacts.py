@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jobs.scan import FileFingerprint
 
 DEFICIT = "high_frequency_deficit"
+MOST_WIDTHS = 99.0  # of a range without width, which some cues have where nothing moves
 
 
 def artefacts(file: FileFingerprint, verdict: Verdict) -> Mapping[str, Any] | None:
@@ -87,7 +88,7 @@ def _described(name: str, value: float, limits: CameraRange, file: FileFingerpri
         "files": limits.files,
         "sources": limits.sources,
         "windows_share": round(sum(out) / len(out), 3),
-        "widths": round(beyond / max(limits.hi - limits.lo, 1e-9), 3),
+        "widths": round(min(beyond / max(limits.hi - limits.lo, 1e-9), MOST_WIDTHS), 3),
         "seconds": [round(farthest.start_s, 3), round(farthest.end_s, 3)],
         "sentence": (
             f"{name} {value:.3g} ({definition.unit}) is {side} the {limits.lo:.3g} to {limits.hi:.3g} "

@@ -76,7 +76,7 @@ CUES: Mapping[str, CueDefinition] = MappingProxyType(
             OURS,
         ),
         "camera_speed": CueDefinition(
-            "median global shift from frame to frame, by correlation of 64 px patches or, where they fail, of the whole",
+            "median global shift from frame to frame, by correlation of 64 px patches or, failing that, of all",
             "px per frame",
             "physical",
             "Kuglin and Hines 1975",

@@ -70,6 +70,13 @@ def test_the_farthest_comes_first_and_the_side_that_means_nothing_is_left_out() 
     assert [entry["cue"] for entry in said["outside"]] == ["noise", "line_width"]
 
 
+def test_a_range_without_width_gives_a_distance_that_json_can_carry() -> None:
+    flat = {"any": {"files": 9, "sources": 9, "cues": {name: [0.0] * 5 for name in CUE_NAMES}}}
+    said = artefacts_by(RangeTable(flat, {}, {}), file_of(QUIET | {"repeated_frames": 0.5}))
+    assert said is not None
+    assert [entry["widths"] for entry in said["outside"]] == [99.0]
+
+
 def test_the_high_frequency_deficit_stands_beside_the_camera_of_the_same_bitrate() -> None:
     said = artefacts_by(TABLE, file_of(QUIET | {"high_frequency_deficit": 0.75}))
     assert said is not None
