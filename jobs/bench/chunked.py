@@ -1,0 +1,159 @@
+"""A simulated temporal decoder that restarts: chunks in time and tiles in space, joined with or without a blend.
+
+No published video VAE has weights that can be had here, so what such a decoder does at a restart is imitated: within a
+chunk the fine detail is carried by latents four times sparser in time (lowest cosines of the chunk's own frames, its
+edges held), normalisation over the chunk moves contrast and level a little (as GroupNorm over a batch of frames does),
+and the decoder adds fine texture of its own that its latents fix for the chunk. Amounts are drawn by the seed around
+what keeps a round trip above 32 dB. It is a model of the effect, not of any named generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.encode import Rgb
+
+Video = NDArray[np.float32]  # (T, H, W, 3)
+_STRIDE = 4  # frames a latent
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoder:
+    """gain, offset: how far the normalisation of a chunk strays (ratio, 8-bit levels). texture: strength of detail of
+    its own, levels. keep: share of the fine detail's fast changes that survives."""
+
+    gain: float
+    offset: float
+    texture: float
+    keep: float
+
+
+def draw_decoder(seed: int) -> _Decoder:
+    rng = np.random.default_rng([seed, 21])
+    return _Decoder(
+        gain=float(rng.uniform(0.001, 0.004)),
+        offset=float(rng.uniform(0.1, 0.5)),
+        texture=float(rng.uniform(1.0, 2.0)),
+        keep=float(rng.uniform(0.1, 0.4)),
+    )
+
+
+def chunked(
+    frames: Sequence[Rgb], *, size: int, stride: int, blend: int, seed: int
+) -> tuple[list[Rgb], tuple[int, ...]]:
+    """Decodes ``size`` frames every ``stride``; ``blend`` of them are faded from one chunk to the next, 0 for a hard
+    join. The first chunk lost its first frames, as many as the seed draws, as in a film that was trimmed. Returns the
+    frames and the numbers of those that begin a new chunk (the first of a fade).
+
+    Raises ValueError where chunks do not reach each other.
+    """
+    if not 0 < stride <= size or blend > size - stride:
+        raise ValueError(f"chunks of {size} every {stride} frames cannot be blended over {blend}")
+    trimmed = int(np.random.default_rng([seed, 24]).integers(stride))
+    # The lost frames are held copies of the first: only what the chunk makes of the others matters.
+    video = np.stack([frames[0]] * trimmed + list(frames)).astype(np.float32)
+    total = len(video)
+    out = np.zeros_like(video)
+    joins: list[int] = []
+    decoder = draw_decoder(seed)
+    for number, start in enumerate(range(0, total, stride)):
+        made = _decode(video[start : start + size], decoder, [seed, 22, number])
+        # A chunk takes over where the one before it ends its own stride, after the part they share.
+        shared = min(size - stride, len(made)) if number else 0
+        fade = min(blend, shared)
+        if number and shared >= len(made) and start + shared >= total:
+            break
+        for position, frame in enumerate(made):
+            at = start + position
+            weight = 1.0
+            if number and position < shared:
+                weight = (position + 1) / (fade + 1) if position < fade else (1.0 if fade else 0.0)
+            out[at] = weight * frame + (1 - weight) * out[at]
+        first = start if fade else start + shared
+        if number and trimmed < first < total:
+            joins.append(first - trimmed)
+    return [np.clip(np.round(frame), 0, 255).astype(np.uint8) for frame in out[trimmed:]], tuple(joins)
+
+
+def tiled(
+    frames: Sequence[Rgb], *, size: int, overlap: int, seed: int
+) -> tuple[list[Rgb], tuple[tuple[str, int], ...]]:
+    """Decodes squares of ``size`` pixels on their own, ``overlap`` of them faded linearly into the next.
+
+    Returns the frames and the lines at which a new tile begins, ``("row", 256)`` in native pixels.
+    """
+    video = np.stack(frames).astype(np.float32)
+    _, height, width, _ = video.shape
+    step = size - overlap
+    decoder = draw_decoder(seed)
+    total, weights = np.zeros_like(video), np.zeros((1, height, width, 1), np.float32)
+    lines: list[tuple[str, int]] = []
+    for row, top in enumerate(range(0, max(height - overlap, 1), step)):
+        for column, left in enumerate(range(0, max(width - overlap, 1), step)):
+            tile = video[:, top : top + size, left : left + size]
+            made = _decode(tile, decoder, [seed, 23, row, column])
+            down = _ramp(tile.shape[1], overlap, row > 0, top + size < height)
+            across = _ramp(tile.shape[2], overlap, column > 0, left + size < width)
+            weight = (down[:, None] * across[None, :])[None, :, :, None]
+            total[:, top : top + size, left : left + size] += made * weight
+            weights[:, top : top + size, left : left + size] += weight
+            if row == 0 and column:
+                lines.append(("column", left))
+        if row:
+            lines.append(("row", top))
+    return [np.clip(np.round(f), 0, 255).astype(np.uint8) for f in total / weights], tuple(lines)
+
+
+def _ramp(length: int, overlap: int, before: bool, after: bool) -> NDArray[np.float32]:
+    weight = np.ones(length, np.float32)
+    rise = (np.arange(overlap, dtype=np.float32) + 1) / (overlap + 1)
+    if before:
+        weight[:overlap] = rise[:length]
+    if after:
+        weight[length - overlap :] *= rise[::-1]
+    return weight
+
+
+def _decode(chunk: Video, decoder: _Decoder, seed: Sequence[int]) -> Video:
+    """One chunk through the decoder: (T, H, W, 3) float32 levels in and out."""
+    rng = np.random.default_rng(seed)
+    coarse = _smooth(chunk)
+    fine = chunk - coarse
+    fine = decoder.keep * fine + (1 - decoder.keep) * _slow(fine)
+    # The decoder's own texture: as strong as the detail around it, fixed for the chunk.
+    pattern = rng.normal(size=(*chunk.shape[1:3], 1)).astype(np.float32)
+    pattern = pattern - _smooth(pattern[None])[0]
+    activity = _smooth(np.abs(fine).mean(axis=(0, 3), keepdims=True))[0]
+    texture = decoder.texture * pattern * np.clip(activity / (activity.mean() + 1e-3), 0.3, 2.0)
+    gain = 1 + decoder.gain * rng.normal()
+    offset = decoder.offset * rng.normal(size=3)
+    mean = coarse.mean()
+    result: Video = ((coarse - mean) * gain + mean + offset + fine + texture).astype(np.float32)
+    return result
+
+
+def _slow(fine: Video) -> Video:
+    """The lowest quarter of the chunk's own cosines in time."""
+    count = len(fine)
+    keep = max(1, -(-count // _STRIDE))
+    k, n = np.mgrid[0:keep, 0:count]
+    basis = np.cos(np.pi * (2 * n + 1) * k / (2 * count)).astype(np.float32) * np.float32(np.sqrt(2 / count))
+    basis[0] /= np.float32(np.sqrt(2))
+    flat = fine.reshape(count, -1)
+    slow: Video = (basis.T @ (basis @ flat)).reshape(fine.shape)
+    return slow
+
+
+def _smooth(video: Video) -> Video:
+    """5 x 5 binomial blur of rows and columns, edges held."""
+    padded = np.pad(video, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
+    for _ in range(4):
+        padded = padded[:, 1:] + padded[:, :-1]
+    for _ in range(4):
+        padded = padded[:, :, 1:] + padded[:, :, :-1]
+    smoothed: Video = padded / np.float32(256)
+    return smoothed
