@@ -22,7 +22,7 @@ from fingerprint_db.residual import Planes, halve
 from fingerprint_db.window import FrameWindow
 
 Series = NDArray[np.float32]
-REACH = 3  # frames on either side of a join that it is compared over
+CALM = (0.1, 0.25, 0.5)  # quantiles over blocks: what the calmest tenth, quarter and half of the picture do
 _FLOOR = 1e-2  # squared 8-bit levels, added before a logarithm
 
 
@@ -42,22 +42,22 @@ TRACES: Mapping[str, TraceDefinition] = MappingProxyType(
         "level_r": TraceDefinition("mean Cr", "8-bit levels"),
         "change": TraceDefinition("mean absolute change of luma at half size since the frame before", "8-bit levels"),
         "detail": TraceDefinition("power of the fine detail of luma", "dB of squared levels"),
-        "speed": TraceDefinition("median motion of blocks since the frame before", "px per frame"),
         "middle": TraceDefinition("power of the frame less the mean of its two neighbours, at an eighth of the size", "dB"),
-        "around": TraceDefinition("power of the change of fine detail from the frame before to the frame after", "dB"),
         "acceleration": TraceDefinition(
             "power of the luma change that is explained by the change of motion of 32 px blocks at this frame, from the "
             "frame before to the frame after",
             "dB",
         ),
         "acceleration_coarse": TraceDefinition("the same for quarters of the window's sides, at an eighth of the size", "dB"),
-        "join": TraceDefinition(
-            f"how much less alike the fine detail is across the start of this frame than within {REACH} frames on "
-            "either side, frame pairs as far apart, weighted to blocks at rest",
-            "Fisher z",
+        "fine_change": TraceDefinition(
+            "power of the change of fine detail since the frame before, in the calmest tenth, quarter and half of blocks "
+            "of 31 px, mean of the three",
+            "dB",
         ),
-        "join_difference": TraceDefinition("the same for the power of the difference, median over blocks", "dB"),
-        "rest": TraceDefinition("share of blocks whose fine detail stays from frame to frame", "0..1"),
+        "coarse_change": TraceDefinition(
+            "the same for luma at an eighth of the size, median over blocks of 32 px", "dB"
+        ),
+        "alike": TraceDefinition("correlation with the frame before, at an eighth of the size", "-1..1"),
     }
 )
 TRACE_NAMES: tuple[str, ...] = tuple(TRACES)
@@ -73,8 +73,7 @@ def measure_traces(planes: Planes, window: FrameWindow) -> dict[str, Series]:
         out[name][first : first + len(series)] = series
 
     half = planes.half
-    quarter = halve(half)
-    eighth = halve(quarter)
+    eighth = halve(halve(half))
     if len(window.times_s) == frames:
         put("time", window.times_s - window.times_s[0])
     put("level", half.mean(dim=(1, 2)))
@@ -85,20 +84,34 @@ def measure_traces(planes: Planes, window: FrameWindow) -> dict[str, Series]:
     if frames < 2:
         return out
     put("change", (half[1:] - half[:-1]).abs().mean(dim=(1, 2)), 1)
-    moved, _ = block_motion(quarter, max(4, min(quarter.shape[1:]) // 4))
-    put("speed", moved.norm(dim=-1).median(dim=1).values * 4, 1)
+    put("fine_change", _calm_change(planes.fine_luma), 1)
+    put("coarse_change", 10 * torch.log10(_blocks(eighth[1:] - eighth[:-1], 4).median(dim=1).values + 0.05), 1)
+    put("alike", _likeness(eighth), 1)
     if frames < 3:
         return out
     put("middle", _power(eighth[1:-1] - (eighth[2:] + eighth[:-2]) * 0.5), 1)
-    put("around", _power(planes.fine_luma[2:] - planes.fine_luma[:-2]), 1)
     put("acceleration", explained_change(*block_motion(half, 16)), 1)
     put("acceleration_coarse", explained_change(*block_motion(eighth, max(4, min(eighth.shape[1:]) // 4))), 1)
-    if frames >= 4:
-        join, difference, rest = joins(planes.fine_half)
-        put("join", join)
-        put("join_difference", difference)
-        put("rest", np.full(frames, rest))
     return out
+
+
+def _calm_change(fine: Tensor) -> Tensor:
+    power = _blocks(fine[1:] - fine[:-1], 31)
+    calm = torch.quantile(power, torch.tensor(CALM, device=fine.device), dim=1)
+    return (10 * torch.log10(calm + 0.1)).mean(dim=0)
+
+
+def _blocks(x: Tensor, side: int) -> Tensor:
+    """Mean square over blocks of ``side`` pixels, (T, H, W) to (T, B); a smaller picture is one block."""
+    return torch.nn.functional.avg_pool2d((x * x)[:, None], min(side, *x.shape[1:])).flatten(1)
+
+
+def _likeness(x: Tensor) -> Tensor:
+    """Correlation of each frame of (T, H, W) with the next, levels of a flat picture against a floor of one: (T - 1,)."""
+    flat = x.flatten(1)
+    flat = flat - flat.mean(dim=1, keepdim=True)
+    power = (flat * flat).mean(dim=1) + 1.0
+    return ((flat[1:] * flat[:-1]).mean(dim=1) + 1.0) / torch.sqrt(power[1:] * power[:-1])
 
 
 def _power(x: Tensor) -> Tensor:
@@ -134,45 +147,3 @@ def explained_change(motion: Tensor, weights: Tensor) -> Tensor:
     w = weights[1:]
     power = w[..., 0] * a[..., 0] ** 2 + w[..., 1] * a[..., 1] ** 2 + 2 * w[..., 2] * a[..., 0] * a[..., 1]
     return 10 * torch.log10(power.mean(dim=1).clamp_min(0) + _FLOOR)
-
-
-def joins(fine: Tensor, blocks: int = 4) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """How far each frame begins something new in the fine detail; fine: (T, H, W). See TRACES for the three results.
-
-    The first frame has none (NaN), and no frame of fewer than four.
-    """
-    frames, height, width = fine.shape
-    side = max(8, min(height, width) // blocks)
-    rows, columns = height // side, width // side
-    cells = fine[:, : rows * side, : columns * side].reshape(frames, rows, side, columns, side)
-    cells = cells.permute(1, 3, 0, 2, 4).reshape(rows * columns, frames, side * side)
-    gram = (cells @ cells.transpose(1, 2) / (side * side)).to(torch.float64).cpu().numpy()
-    power = np.diagonal(gram, axis1=1, axis2=2)
-    alike = gram / np.sqrt(power[:, :, None] * power[:, None, :] + 0.5)
-    weight = np.clip(np.median(np.diagonal(alike, 1, axis1=1, axis2=2), axis=1), 0, 1) ** 2
-    fisher = np.arctanh(np.clip(alike, -0.5, 0.995))
-    apart = -10 * np.log10(np.clip(power[:, :, None] + power[:, None, :] - 2 * gram, 0, None) + 0.2)
-    steps, differences = (_steps(similarity) for similarity in (fisher, apart))
-    join = (steps * weight[:, None]).sum(axis=0) / (weight.sum() + 0.05)
-    return join, np.median(differences, axis=0), float(weight.mean())
-
-
-def _steps(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Similarity within either side of each frame's start less that across it: (B, T, T) to (B, T).
-
-    Pairs as far apart are compared with each other, so that what changes steadily gives nothing.
-    """
-    blocks, frames, _ = similarity.shape
-    out = np.full((blocks, frames), np.nan)
-    for at in range(1, frames):
-        parts = []
-        for lag in range(1, REACH + 1):
-            pairs = similarity.diagonal(lag, axis1=1, axis2=2)  # of frames (a, a + lag), by a
-            across = pairs[:, max(0, at - lag) : at]
-            sides = (pairs[:, max(0, at - lag - REACH) : max(0, at - lag)], pairs[:, at : at + REACH])
-            within = [s.mean(axis=1) for s in sides if s.shape[1]]
-            if across.shape[1] and within:
-                parts.append(np.mean(within, axis=0) - across.mean(axis=1))
-        if parts:
-            out[:, at] = np.mean(parts, axis=0)
-    return out
