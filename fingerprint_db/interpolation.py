@@ -239,7 +239,8 @@ def without_repeats(burst: Burst) -> Burst:
     void[:-1] |= void[1:]
     if not void.any():
         return burst
-    series = {name: np.where(void, np.nan, rows) if name in _WEIGHT else rows for name, rows in burst.series.items()}
+    moving = (*_WEIGHT, "fine_change")
+    series = {name: np.where(void, np.nan, rows) if name in moving else rows for name, rows in burst.series.items()}
     return replace(burst, series=series)
 
 

@@ -15,13 +15,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from fingerprint_db.bursts import Burst, Floats, Timeline
+from fingerprint_db.interpolation import without_repeats
 
 PERIODS = (8, 12, 16, 24, 32)  # strides of the documented ways to decode in chunks, in frames
 NEIGHBOURS = 2  # frames on either side that a seam has to stand out from
 COARSE_SHARE = 0.25  # of what the whole picture changed more than around: motion that jerks changes both
 THRESHOLD = 5.0  # dB by which one seam alone stands out
-LATTICE_THRESHOLD = 3.0  # mean over a lattice
-LATTICE_POINTS = 2
+# Mean over a lattice of so many points: the more there are, the less each has to stand out. Phases and periods are
+# searched, therefore two points prove something only where few lattices have as few.
+LATTICE_THRESHOLDS = {2: 4.0, 3: 3.0, 4: 2.5}
+FEW = (8, 12, 16)  # periods whose lattices may have two points
 _ENOUGH = 6.0  # dB; no single point carries a lattice
 _EXPECTED = 1.5  # dB; a point has to have more, or its lattice had better be without it
 CUT_ALIKE = 0.5  # the picture before and after a cut is less alike than this
@@ -60,7 +63,7 @@ def joins(film: Timeline) -> Joins:
         events = _cuts(burst)
         cuts += [float(burst.times[at]) for at in events]
         flashes = _lights(burst, events)
-        strength = strengths(burst)
+        strength = strengths(without_repeats(burst))
         for at in np.flatnonzero(np.isfinite(strength)):
             # A cut or a flash changes what its neighbours are compared with, too.
             if all(abs(int(at) - other) > NEIGHBOURS for other in (*events, *flashes)):
@@ -118,14 +121,15 @@ def _lights(burst: Burst, cuts: Sequence[int]) -> list[int]:
 def lattice(seen: Sequence[Seam]) -> tuple[int, list[Seam]]:
     """The lattice of frame numbers that the seams lie on: its period and those of its points; (0, []) for none.
 
-    Of the lattices whose points stand out by ``LATTICE_THRESHOLD`` on average, the one that explains most.
+    Of the lattices whose points stand out far enough on average, the one that explains most.
     """
     best, found = 0.0, (0, list[Seam]())
     for period in PERIODS:
         for phase in range(period):
             points = [seam for seam in seen if seam.number % period == phase]
             strength = [min(seam.strength, _ENOUGH) for seam in points]
-            if len(points) < LATTICE_POINTS or float(np.mean(strength)) < LATTICE_THRESHOLD:
+            least = LATTICE_THRESHOLDS[min(len(points), 4)] if len(points) >= (2 if period in FEW else 3) else np.inf
+            if not points or float(np.mean(strength)) < least:
                 continue
             explained = float(np.sum(strength)) - _EXPECTED * len(points)
             if explained > best:

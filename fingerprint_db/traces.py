@@ -57,6 +57,14 @@ TRACES: Mapping[str, TraceDefinition] = MappingProxyType(
         "coarse_change": TraceDefinition(
             "the same for luma at an eighth of the size, median over blocks of 32 px", "dB"
         ),
+        **{
+            f"{axis}_{what}": TraceDefinition(definition, unit)
+            for axis in ("column", "row")
+            for what, definition, unit in (
+                ("line", f"the {axis} of the window across whose start the mean signed step of luma stands out most", "px"),
+                ("step", "how far that step stands out", "times the usual step"),
+            )
+        },
         "alike": TraceDefinition("correlation with the frame before, at an eighth of the size", "-1..1"),
     }
 )
@@ -81,6 +89,10 @@ def measure_traces(planes: Planes, window: FrameWindow) -> dict[str, Series]:
         put("level_b", planes.chroma[0].mean(dim=(1, 2)))
         put("level_r", planes.chroma[1].mean(dim=(1, 2)))
     put("detail", _power(planes.fine_luma))
+    for axis, profile in (("column", planes.luma.mean(dim=1)), ("row", planes.luma.mean(dim=2))):
+        line, step = strongest_line(profile)
+        put(f"{axis}_line", line)
+        put(f"{axis}_step", step)
     if frames < 2:
         return out
     put("change", (half[1:] - half[:-1]).abs().mean(dim=(1, 2)), 1)
@@ -112,6 +124,18 @@ def _likeness(x: Tensor) -> Tensor:
     flat = flat - flat.mean(dim=1, keepdim=True)
     power = (flat * flat).mean(dim=1) + 1.0
     return ((flat[1:] * flat[:-1]).mean(dim=1) + 1.0) / torch.sqrt(power[1:] * power[:-1])
+
+
+def strongest_line(profile: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each frame's means along a line (T, N): where the step to the next stands out most, and by how many times.
+
+    The step is taken off the slope on either side, so that a gradient or a soft edge has none: (T,) positions, the first
+    line after the step, and (T,) step over the median of all.
+    """
+    step = profile[:, 1:] - profile[:, :-1]
+    sharp = (step[:, 1:-1] - 0.5 * (step[:, 2:] + step[:, :-2])).abs()
+    best, at = sharp.max(dim=1)
+    return at + 2, best / (sharp.median(dim=1).values + 0.02)
 
 
 def _power(x: Tensor) -> Tensor:
