@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fingerprint_db.bursts import Timeline, timeline
-from fingerprint_db.interpolation import PATTERNS, Cadence, cadence
+from fingerprint_db.interpolation import Cadence, cadence
 from fingerprint_db.seams import Joins, joins
-from fingerprint_db.tiles import Tiling, tiling
 from fingerprint_db.window import WindowFingerprint
 
 # Strides of documented ways to decode in chunks (diffusers): what a lattice of seams may come from.
@@ -31,13 +30,13 @@ def assembly(windows: Sequence[WindowFingerprint], fps: float) -> dict[str, Any]
     fps: of the container, 0 when unknown. ``interpolation``: kind (none, interpolated, repeated, rate_conversion),
     period in frames, pattern of repeats, strength (dB of acceleration), score (above 0 passes the threshold), share
     of bursts that show it alone, share of repeated frames, frozen stretches. ``seams``: seconds and dB; ``seam_period``
-    in frames, 0 without a lattice; ``cuts`` in seconds; ``spatial_seams``: native lines; ``consistent_with``: sentences.
-    ``looked_at_s``, ``joins_looked_at``: how much of the film all this was read from.
+    in frames, 0 without a lattice; ``cuts`` in seconds; ``consistent_with``: sentences. ``looked_at_s``,
+    ``joins_looked_at``: how much of the film all this was read from.
     """
     film = timeline(windows, fps)
     if film is None:
         return None
-    frames, found, tiles = cadence(film), joins(film), tiling(film)
+    frames, found = cadence(film), joins(film)
     return {
         "interpolation": {
             "kind": frames.kind,
@@ -52,10 +51,7 @@ def assembly(windows: Sequence[WindowFingerprint], fps: float) -> dict[str, Any]
         "seams": [{"at_s": round(seam.at_s, 3), "strength": round(seam.strength, 2)} for seam in found.seams],
         "seam_period": found.period,
         "cuts": [round(at, 3) for at in found.cuts],
-        "spatial_seams": [
-            {"axis": line.axis, "at_px": line.at, "strength": round(line.strength, 2)} for line in tiles.lines
-        ],
-        "consistent_with": _sentences(film, frames, found, tiles),
+        "consistent_with": _sentences(film, frames, found),
         "looked_at_s": round(film.seconds, 3),
         "joins_looked_at": found.boundaries,
     }
@@ -76,8 +72,6 @@ def summary(found: Mapping[str, Any]) -> str:
     if found["seams"]:
         every = f" every {found['seam_period']} frames" if found["seam_period"] else ""
         parts.append(f"seams{every} at " + _times(seam["at_s"] for seam in found["seams"]))
-    if found["spatial_seams"]:
-        parts.append("tile seams at " + ", ".join(f"{s['axis']} {s['at_px']}" for s in found["spatial_seams"]))
     return "; ".join(parts)
 
 
@@ -86,26 +80,24 @@ def _times(seconds: Any) -> str:
     return ", ".join(listed[:6]) + (" ..." if len(listed) > 6 else "") + " s"
 
 
-def _sentences(film: Timeline, frames: Cadence, found: Joins, tiles: Tiling) -> list[str]:
+def _sentences(film: Timeline, frames: Cadence, found: Joins) -> list[str]:
     said = []
     if frames.kind == "interpolated":
         said.append(
-            f"Keyframes and interpolation: one frame in {frames.period} was there before and the motion of the others has "
-            "no acceleration of its own. Interpolation in a television, a phone or an editor does the same."
+            f"Keyframes and interpolation: one frame in {frames.period} was there before, and the motion of the others "
+            "has no acceleration of its own. Interpolation in a television, a phone or an editor does the same."
         )
     elif frames.pattern:
         said.append(
-            f"Repeated frames in the pattern {frames.pattern}: a rate raised by showing frames again, as pulldown does; "
-            "not interpolation."
+            f"Repeated frames in the pattern {frames.pattern}: a rate raised by showing frames again, as pulldown "
+            "does; not interpolation."
         )
     elif frames.kind == "rate_conversion":
         said.append("A frame rate converted by blending neighbouring frames; not interpolation by a whole factor.")
     if frames.frozen:
         said.append("A picture held still while the film goes on: a stalled source, or a freeze made in an editor.")
     if found.period:
-        said.append(
-            f"Chunks and stitching: joins every {found.period} frames, which fits {_DOCUMENTED[found.period]}."
-        )
+        said.append(f"Chunks and stitching: joins every {found.period} frames, which fits {_DOCUMENTED[found.period]}.")
     elif found.seams:
         said.append("A join in time at single places, which fits chunks and stitching, and an editor's join as well.")
     elif found.boundaries:
@@ -113,11 +105,4 @@ def _sentences(film: Timeline, frames: Cadence, found: Joins, tiles: Tiling) -> 
             f"End-to-end spatio-temporal generation, blended chunks and a camera alike: no seam at {found.boundaries} "
             f"joins of frames ({film.seconds:.1f} s looked at)."
         )
-    if tiles.lines:
-        said.append("Decoding in spatial tiles: lines that stay in place while the picture moves behind them.")
     return said
-
-
-def pattern_period(pattern: str) -> int:
-    """Frames in one turn of a pattern of repeats."""
-    return len(PATTERNS[pattern])

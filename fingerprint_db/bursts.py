@@ -1,4 +1,4 @@
-"""A file's windows put in order of time: the crops of one burst side by side, frames under their numbers in the film."""
+"""A file's windows in order of time: the crops of one burst side by side, frames under their numbers in the film."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from fingerprint_db.window import WindowFingerprint
 Floats = NDArray[np.float64]
 _NEAR = 0.2  # of a frame: how far a burst may lie off the frame grid before numbers across bursts mean nothing
 # Containers round the rate or the times; films run at one of these (frames a second).
-_RATES = tuple(n / d for n in (24, 30, 48, 60, 120) for d in (1.0, 1.001)) + (8.0, 10.0, 12.0, 12.5, 15.0, 16.0, 20.0, 25.0, 50.0)
+_WHOLE = (8.0, 10.0, 12.0, 12.5, 15.0, 16.0, 20.0, 24.0, 25.0, 30.0, 48.0, 50.0, 60.0, 120.0)
+_RATES = (*_WHOLE, *(rate / 1.001 for rate in (24.0, 30.0, 48.0, 60.0, 120.0)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,8 +5,7 @@ it: their motion has no acceleration there, and has all of it at the frames that
 acceleration over the frame numbers of all bursts shows that rhythm. It is a rhythm of where things are, not of how
 sharp they are: a codec's B-frames are softer than its P-frames in every film, but they do not move things.
 
-Repeated frames show as changes of nothing in a fixed pattern (2:3 for 24 frames in 60); a blended conversion between
-rates as a rhythm of ghosting with the period of the two rates' ratio. Interpolation does not show that a video was
+Repeated frames (``fingerprint_db.repeats``) are no synthesis and are told first. Interpolation does not show that a video was
 generated: televisions and phones interpolate camera footage too.
 """
 
@@ -18,9 +17,9 @@ from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fingerprint_db.bursts import Burst, Floats, Timeline
+from fingerprint_db.repeats import PATTERNS, repeats, without_repeats
 
 Kind = Literal["none", "interpolated", "repeated", "rate_conversion"]
 
@@ -29,32 +28,12 @@ PERIODS = (2, 3, 4)
 _SOFT = MappingProxyType({"acceleration": 2.0, "acceleration_coarse": 2.0, "middle": 0.7})
 _WEIGHT = MappingProxyType({"acceleration": 1.0, "acceleration_coarse": 0.5, "middle": 0.5})
 _LIMIT = 4.0  # no series alone decides
-# Chosen on the even half of the camera clips of the development set (docs/assembly.md says how they did on the odd one).
-THRESHOLDS: Mapping[int, float] = MappingProxyType({2: 1.8, 3: 2.3, 4: 2.3})
-MIN_FRAMES = 12  # a pattern of repeats in fewer is chance
+# Chosen on camera footage; docs/assembly.md says on which, and how others do at thresholds that they did not choose.
+THRESHOLDS: Mapping[int, float] = MappingProxyType({2: 2.05, 3: 2.4, 4: 3.0})
 CYCLES = 4  # a rhythm of fewer turns is chance
 # Of two frames made in four, the middle one is as steady as the others: a fold by four then shows twice the contrast of
 # a fold by two, and two thirds of it where every second frame was made.
 _FOURFOLD = 1.15
-
-REPEAT_SHARE = 0.2  # of the moving frames' change: below it a frame repeats the one before
-REPEAT_LEVELS = (0.2, 0.04)  # and below so many 8-bit levels, more by a share of that change: what a codec adds to a repeat
-_PATTERN_SHARE = 0.35  # of the moving frames' change: three in four repeats of a pattern stay below it
-_APART = 0.95  # how surely a repeat of a pattern changes less than a frame that is none, to be a pattern
-_MOVING = 0.3  # 8-bit levels; in a stiller scene only exact repeats count
-# Which frames of a cycle repeat the one before them, by how often each frame is shown in turn.
-PATTERNS: Mapping[str, tuple[int, ...]] = MappingProxyType(
-    {
-        "2": (0, 1),
-        "3": (0, 1, 1),
-        "4": (0, 1, 1, 1),
-        "2:3": (0, 1, 0, 1, 1),
-        "1:1:1:2": (0, 0, 0, 0, 1),
-        "1:1:1:1:2": (0, 0, 0, 0, 0, 1),
-        "1:2": (0, 0, 1),
-        "1:1:2": (0, 0, 0, 1),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +56,7 @@ class Cadence:
     """What the sequence of frames is. pattern: of repeats, how often each frame is shown in turn, ``2:3``.
 
     period: of the rhythm in frames, 0 without one. score: of the best rhythm of synthesis whatever the kind, above 0
-    where it passes its threshold. frozen: (second, length in s) of stretches where the picture stands still between moving ones.
+    where it passes its threshold. frozen: (second, length in s) of stretches where the picture is held.
     """
 
     kind: Kind
@@ -110,7 +89,9 @@ def cadence(film: Timeline) -> Cadence:
         kind, period = "interpolated", best.period
     elif frozen:
         kind = "repeated"
-    return Cadence(kind, period, pattern, best.score - THRESHOLDS[best.period], best.contrast, best.share, repeated, frozen)
+    return Cadence(
+        kind, period, pattern, best.score - THRESHOLDS[best.period], best.contrast, best.share, repeated, frozen
+    )
 
 
 def rhythm(film: Timeline, period: int) -> Rhythm:
@@ -127,8 +108,8 @@ def rhythm(film: Timeline, period: int) -> Rhythm:
     each = [_fold((burst,), period) for burst in film.bursts]
     best = [int(np.argmax(scores)) for scores, _ in each]
     score = float(np.median([scores[phase] for (scores, _), phase in zip(each, best, strict=True)]))
-    contrast = float(np.median([c[phase] for (_, c), phase in zip(each, best, strict=True)]))
-    return Rhythm(period, best[0], score, contrast, float(np.mean([s.max() >= THRESHOLDS[period] for s, _ in each])))
+    strength = float(np.median([c[phase] for (_, c), phase in zip(each, best, strict=True)]))
+    return Rhythm(period, best[0], score, strength, float(np.mean([s.max() >= THRESHOLDS[period] for s, _ in each])))
 
 
 def _fold(bursts: tuple[Burst, ...], period: int) -> tuple[Floats, Floats]:
@@ -175,84 +156,4 @@ def without_trend(series: Floats, period: int) -> Floats:
     out = np.full(len(series), np.nan)
     for at in range(reach, len(series) - reach):
         out[at] = series[at] - kernel @ series[at - reach : at + reach + 1]
-    return out
-
-
-def repeats(film: Timeline) -> tuple[float, str, tuple[tuple[float, float], ...]]:
-    """Share of frames that repeat the one before, the pattern they make ('' for none), and frozen stretches."""
-    flags, relative, numbers, frozen = [], [], [], []
-    for burst in film.bursts:
-        change = burst.mean("change")[1:]
-        usual = _usual(change) if len(change) and np.isfinite(change).all() else 0.0
-        if usual < _MOVING:
-            flags.append(change == 0)
-            continue
-        again = _again(change)
-        flags.append(again)
-        relative.append(change / usual)
-        numbers.append(burst.numbers[1:])
-        frozen += _still(again, burst, film.rate)
-    flag = np.concatenate(flags) if flags else np.zeros(0, bool)
-    share = float(flag.mean()) if len(flag) else 0.0
-    pattern = _pattern(np.concatenate(relative), np.concatenate(numbers)) if relative else ""
-    return share, pattern, tuple(frozen)
-
-
-def _usual(change: Floats) -> float:
-    """The change of the frames that move; a flash is too rare to count, of a frame shown four times one in four moves."""
-    return float(np.quantile(change, 0.8))
-
-
-def _pattern(change: Floats, number: NDArray[np.int64]) -> str:
-    """The pattern whose repeats change nearly nothing while the others move; change: over the burst's usual one.
-
-    A codec adds to repeats what it would to a still scene, therefore they are compared with the others and not with 0.
-    """
-    best, found = _APART, ""
-    if len(change) < MIN_FRAMES:
-        return found
-    for name, cycle in PATTERNS.items():
-        for phase in range(len(cycle)):
-            meant = np.array(cycle)[(number + phase) % len(cycle)] > 0
-            if min(meant.sum(), (~meant).sum()) < 3:
-                continue
-            rank = (change[meant][:, None] < change[~meant][None, :]).mean()
-            small = np.quantile(change[meant], 0.75) <= _PATTERN_SHARE * np.median(change[~meant])
-            if small and rank > best:
-                best, found = float(rank), name
-    return found
-
-
-def _again(change: Floats) -> NDArray[np.bool_]:
-    """Which changes are those of a frame that repeats the one before."""
-    usual = _usual(change)
-    return change <= (min(REPEAT_SHARE * usual, REPEAT_LEVELS[0] + REPEAT_LEVELS[1] * usual) if usual >= _MOVING else 0.0)
-
-
-def without_repeats(burst: Burst) -> Burst:
-    """The burst without the values of frames that are, or stand before, a repeat: their motion says nothing."""
-    change = burst.mean("change")
-    if burst.frames < 2 or not np.isfinite(change[1:]).all():
-        return burst
-    void = np.zeros(burst.frames, bool)
-    void[1:] = _again(change[1:])
-    void[:-1] |= void[1:]
-    if not void.any():
-        return burst
-    moving = (*_WEIGHT, "fine_change")
-    series = {name: np.where(void, np.nan, rows) if name in moving else rows for name, rows in burst.series.items()}
-    return replace(burst, series=series)
-
-
-def _still(again: NDArray[np.bool_], burst: Burst, rate: float) -> list[tuple[float, float]]:
-    """Runs of at least a sixth of a second (four frames and more) that repeat one frame while others in it move."""
-    least = max(4, round(rate / 6))
-    out, start = [], None
-    for at, repeated in enumerate([*again.tolist(), False]):
-        if repeated and start is None:
-            start = at
-        elif not repeated and start is not None:
-            if at - start >= least:
-                out.append((float(burst.times[start]), float(burst.times[at] - burst.times[start])))
-            start = None
     return out

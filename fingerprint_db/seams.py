@@ -15,12 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from fingerprint_db.bursts import Burst, Floats, Timeline
-from fingerprint_db.interpolation import without_repeats
+from fingerprint_db.repeats import without_repeats
 
 PERIODS = (8, 12, 16, 24, 32)  # strides of the documented ways to decode in chunks, in frames
 NEIGHBOURS = 2  # frames on either side that a seam has to stand out from
 COARSE_SHARE = 0.25  # of what the whole picture changed more than around: motion that jerks changes both
-THRESHOLD = 5.0  # dB by which one seam alone stands out
+_COARSE_LIMIT = 4.0  # dB; a calmer picture than around makes no seam
+THRESHOLD = 5.5  # dB by which one seam alone stands out, in every crop
 # Mean over a lattice of so many points: the more there are, the less each has to stand out. Phases and periods are
 # searched, therefore two points prove something only where few lattices have as few.
 LATTICE_THRESHOLDS = {2: 4.0, 3: 3.0, 4: 2.5}
@@ -34,11 +35,15 @@ LIGHT_STEP = 2.5  # 8-bit levels; at a larger step of the mean nothing is called
 
 @dataclass(frozen=True, slots=True)
 class Seam:
-    """Between the frame before ``at_s`` and the frame shown then. strength: dB above the frames around it."""
+    """Between the frame before ``at_s`` and the frame shown then. strength: dB above the frames around it.
+
+    least: the strength in the crop that shows it least; a seam goes through the whole picture.
+    """
 
     at_s: float
     number: int
     strength: float
+    least: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +68,33 @@ def joins(film: Timeline) -> Joins:
         events = _cuts(burst)
         cuts += [float(burst.times[at]) for at in events]
         flashes = _lights(burst, events)
-        strength = strengths(without_repeats(burst))
+        strength, least = strengths(without_repeats(burst))
         for at in np.flatnonzero(np.isfinite(strength)):
             # A cut or a flash changes what its neighbours are compared with, too.
             if all(abs(int(at) - other) > NEIGHBOURS for other in (*events, *flashes)):
-                seen.append(Seam(float(burst.times[at]), int(burst.numbers[at]), float(strength[at])))
+                seen.append(Seam(float(burst.times[at]), int(burst.numbers[at]), float(strength[at]), float(least[at])))
     period, on_lattice = lattice(seen) if film.steady or len(film.bursts) == 1 else (0, [])
-    found = {seam.number: seam for seam in seen if seam.strength >= THRESHOLD}
+    found = {seam.number: seam for seam in seen if seam.least >= THRESHOLD}
     found |= {seam.number: seam for seam in on_lattice}
     return Joins(tuple(found[number] for number in sorted(found)), period, tuple(cuts), len(seen))
 
 
-def strengths(burst: Burst) -> Floats:
-    """How far the calm parts' change at each frame stands out from the frames around, dB, (T,).
+def strengths(burst: Burst) -> tuple[Floats, Floats]:
+    """How far the calm parts' change at each frame stands out from the frames around, dB: (T,) each.
 
-    NaN on keyframes, on repeats of the frame before and where fewer than two neighbours are known.
+    Of the mean over crops, and of the crop where it is least. NaN on keyframes, on repeats of the frame before and
+    where fewer than two neighbours are known.
     """
-    fine, coarse = _spikes(burst.mean("fine_change")), _spikes(burst.mean("coarse_change"))
-    out = fine - COARSE_SHARE * np.maximum(coarse, -4.0)
-    out[[letter == "I" for letter in burst.picture_types]] = np.nan
-    return out
+
+    def of(fine: Floats, coarse: Floats) -> Floats:
+        return _spikes(fine) - COARSE_SHARE * np.maximum(_spikes(coarse), -_COARSE_LIMIT)
+
+    together = of(burst.mean("fine_change"), burst.mean("coarse_change"))
+    each = [of(*rows) for rows in zip(burst.series["fine_change"], burst.series["coarse_change"], strict=True)]
+    keyframes = [letter == "I" for letter in burst.picture_types]
+    together[keyframes] = np.nan
+    least: Floats = np.where(np.isfinite(together), np.min(each, axis=0), np.nan)
+    return together, least
 
 
 def _spikes(series: Floats) -> Floats:

@@ -3,8 +3,8 @@
 A window alone is too short to tell a rhythm from chance, therefore its series are kept and pooled over the file by
 ``fingerprint_db.assembly``. Everything is measured against the two frames around a frame, by what a codec disturbs
 least: where blocks of the picture *are* (motion by least squares on smoothed, four and eight times smaller pictures,
-Lucas and Kanade 1981) rather than how sharp they are. An interpolated frame lies half-way between its neighbours, so its
-motion has no acceleration; camera footage has one at every frame.
+Lucas and Kanade 1981) rather than how sharp they are. An interpolated frame lies half-way between its neighbours, so
+its motion has no acceleration; camera footage has one at every frame.
 """
 
 from __future__ import annotations
@@ -42,29 +42,25 @@ TRACES: Mapping[str, TraceDefinition] = MappingProxyType(
         "level_r": TraceDefinition("mean Cr", "8-bit levels"),
         "change": TraceDefinition("mean absolute change of luma at half size since the frame before", "8-bit levels"),
         "detail": TraceDefinition("power of the fine detail of luma", "dB of squared levels"),
-        "middle": TraceDefinition("power of the frame less the mean of its two neighbours, at an eighth of the size", "dB"),
+        "middle": TraceDefinition(
+            "power of the frame less the mean of its two neighbours, at an eighth of the size", "dB"
+        ),
         "acceleration": TraceDefinition(
-            "power of the luma change that is explained by the change of motion of 32 px blocks at this frame, from the "
-            "frame before to the frame after",
+            "power of the luma change that is explained by the change of motion of 32 px blocks at this frame, "
+            "from the frame before to the frame after",
             "dB",
         ),
-        "acceleration_coarse": TraceDefinition("the same for quarters of the window's sides, at an eighth of the size", "dB"),
+        "acceleration_coarse": TraceDefinition(
+            "the same for quarters of the window's sides, at an eighth of the size", "dB"
+        ),
         "fine_change": TraceDefinition(
-            "power of the change of fine detail since the frame before, in the calmest tenth, quarter and half of blocks "
-            "of 31 px, mean of the three",
+            "power of the change of fine detail since the frame before, in the calmest tenth, quarter and half of "
+            "blocks of 31 px, mean of the three",
             "dB",
         ),
         "coarse_change": TraceDefinition(
             "the same for luma at an eighth of the size, median over blocks of 32 px", "dB"
         ),
-        **{
-            f"{axis}_{what}": TraceDefinition(definition, unit)
-            for axis in ("column", "row")
-            for what, definition, unit in (
-                ("line", f"the {axis} of the window across whose start the mean signed step of luma stands out most", "px"),
-                ("step", "how far that step stands out", "times the usual step"),
-            )
-        },
         "alike": TraceDefinition("correlation with the frame before, at an eighth of the size", "-1..1"),
     }
 )
@@ -89,10 +85,6 @@ def measure_traces(planes: Planes, window: FrameWindow) -> dict[str, Series]:
         put("level_b", planes.chroma[0].mean(dim=(1, 2)))
         put("level_r", planes.chroma[1].mean(dim=(1, 2)))
     put("detail", _power(planes.fine_luma))
-    for axis, profile in (("column", planes.luma.mean(dim=1)), ("row", planes.luma.mean(dim=2))):
-        line, step = strongest_line(profile)
-        put(f"{axis}_line", line)
-        put(f"{axis}_step", step)
     if frames < 2:
         return out
     put("change", (half[1:] - half[:-1]).abs().mean(dim=(1, 2)), 1)
@@ -119,23 +111,11 @@ def _blocks(x: Tensor, side: int) -> Tensor:
 
 
 def _likeness(x: Tensor) -> Tensor:
-    """Correlation of each frame of (T, H, W) with the next, levels of a flat picture against a floor of one: (T - 1,)."""
+    """Correlation of each frame of (T, H, W) with the next, against a floor of one squared level: (T - 1,)."""
     flat = x.flatten(1)
     flat = flat - flat.mean(dim=1, keepdim=True)
     power = (flat * flat).mean(dim=1) + 1.0
     return ((flat[1:] * flat[:-1]).mean(dim=1) + 1.0) / torch.sqrt(power[1:] * power[:-1])
-
-
-def strongest_line(profile: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each frame's means along a line (T, N): where the step to the next stands out most, and by how many times.
-
-    The step is taken off the slope on either side, so that a gradient or a soft edge has none: (T,) positions, the first
-    line after the step, and (T,) step over the median of all.
-    """
-    step = profile[:, 1:] - profile[:, :-1]
-    sharp = (step[:, 1:-1] - 0.5 * (step[:, 2:] + step[:, :-2])).abs()
-    best, at = sharp.max(dim=1)
-    return at + 2, best / (sharp.median(dim=1).values + 0.02)
 
 
 def _power(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Ground truth of how a video was put together: camera footage interpolated, repeated, converted, chunked or tiled.
+"""Ground truth of how a video was put together: camera footage interpolated, repeated, converted, or decoded in chunks.
 
 Every recipe takes decoded frames and gives frames with what is true of them: which frames were made from others, where
 seams lie. Interpolated footage is made in two ways: ``drop`` keeps the rate and every second (fourth) frame, the others
@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from itertools import pairwise
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
-import av
 import numpy as np
-from numpy.typing import NDArray
 
-from jobs.bench.chunked import chunked, tiled
+from jobs.bench.chunked import chunked
 from jobs.bench.published import rife_between
+from jobs.decode.filters import filtered
 from jobs.encode import Rgb
 
 Kind = Literal["none", "interpolated", "repeated", "rate_conversion"]
@@ -32,8 +32,7 @@ class Assembled:
     """Frames with what is true of them.
 
     kind: of the frame sequence. period: of the pattern in frames, 0 for none. made: numbers of frames that were
-    synthesised. seams: frame numbers at which a new chunk begins without a blend. tiles: native rows and columns of
-    tile seams as ``("row", 256)``. cuts: frame numbers that begin another shot.
+    synthesised. seams: frame numbers at which a new chunk begins, or its blend. cuts: those that begin another shot.
     """
 
     frames: list[Rgb]
@@ -42,7 +41,6 @@ class Assembled:
     period: int = 0
     made: tuple[int, ...] = ()
     seams: tuple[int, ...] = ()
-    tiles: tuple[tuple[str, int], ...] = ()
     cuts: tuple[int, ...] = ()
 
 
@@ -53,7 +51,9 @@ def untouched(frames: Sequence[Rgb], fps: Fraction, _seed: int) -> Assembled:
     return Assembled(list(frames), fps)
 
 
-def dropped(frames: Sequence[Rgb], fps: Fraction, _seed: int, *, factor: int, between: Callable[[], Between]) -> Assembled:
+def dropped(
+    frames: Sequence[Rgb], fps: Fraction, _seed: int, *, factor: int, between: Callable[[], Between]
+) -> Assembled:
     """Keeps every ``factor``-th frame and makes the others from the two kept ones around each; the rate stays."""
     make, count = between(), (len(frames) - 1) // factor * factor + 1
     out = list(frames[:count])
@@ -64,11 +64,13 @@ def dropped(frames: Sequence[Rgb], fps: Fraction, _seed: int, *, factor: int, be
     return Assembled(out, fps, "interpolated", factor, tuple(made))
 
 
-def raised(frames: Sequence[Rgb], fps: Fraction, _seed: int, *, factor: int, between: Callable[[], Between]) -> Assembled:
-    """Keeps every frame and puts ``factor - 1`` made ones between each two; half of the frames, so as to end as long."""
+def raised(
+    frames: Sequence[Rgb], fps: Fraction, _seed: int, *, factor: int, between: Callable[[], Between]
+) -> Assembled:
+    """Keeps every frame and puts ``factor - 1`` made ones between each two, from as few as give that length."""
     make, kept = between(), frames[: (len(frames) - 1) // factor + 1]
     out: list[Rgb] = []
-    for first, second in zip(kept, kept[1:], strict=False):
+    for first, second in pairwise(kept):
         out += [first, *(make(first, second, step / factor) for step in range(1, factor))]
     out.append(kept[-1])
     return Assembled(out, fps * factor, "interpolated", factor, tuple(n for n in range(len(out)) if n % factor))
@@ -90,7 +92,7 @@ def minterpolated(frames: Sequence[Rgb], fps: Fraction, _seed: int, *, factor: i
 
 
 def held(frames: Sequence[Rgb], fps: Fraction, _seed: int, *, pattern: Sequence[int]) -> Assembled:
-    """Each frame shown as often as the pattern says in turn: (2,) doubles, (2, 3) is 24 in 60, (1, 1, 1, 2) 24 in 30."""
+    """Each frame as often as the pattern says in turn: (2,) doubles, (2, 3) is 24 in 60, (1, 1, 1, 2) 24 in 30."""
     out: list[Rgb] = []
     for number, frame in enumerate(frames):
         out += [frame] * pattern[number % len(pattern)]
@@ -109,46 +111,12 @@ def frozen(frames: Sequence[Rgb], fps: Fraction, seed: int) -> Assembled:
 
 
 def converted(frames: Sequence[Rgb], fps: Fraction, _seed: int, *, ratio: Fraction, blend: bool) -> Assembled:
-    """Another frame rate, ``ratio`` times this one: by blending (FFmpeg's framerate) or by repeating and dropping (fps)."""
+    """Another frame rate, ``ratio`` times this one: blended (FFmpeg's framerate) or repeated and dropped (fps)."""
     rate = fps * ratio
     scheme = f"framerate=fps={rate}:interp_start=0:interp_end=255:scene=100" if blend else f"fps=fps={rate}"
     out = filtered(frames, fps, scheme)
     kind: Kind = "rate_conversion" if blend else "repeated" if ratio > 1 else "rate_conversion"
     return Assembled(out, rate, kind, 0)
-
-
-def filtered(frames: Sequence[Rgb], fps: Fraction, filters: str) -> list[Rgb]:
-    """The frames through a chain of FFmpeg filters, as 4:2:0; raises ValueError for a filter that does not exist."""
-    height, width = frames[0].shape[:2]
-    graph: Any = av.filter.Graph()
-    source = graph.add_buffer(width=width, height=height, format="yuv420p", time_base=1 / fps)
-    last = source
-    for number, text in enumerate(filters.split(",")):
-        name, _, arguments = text.partition("=")
-        link = graph.add(name, arguments or None, name=f"step{number}")
-        last.link_to(link)
-        last = link
-    sink = graph.add("buffersink")
-    last.link_to(sink)
-    graph.configure()
-    out: list[Rgb] = []
-
-    def drain() -> None:
-        while True:
-            try:
-                got = graph.pull()
-            except (av.error.BlockingIOError, av.error.EOFError):
-                return
-            out.append(got.to_ndarray(format="rgb24"))
-
-    for number, rgb in enumerate(frames):
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24").reformat(format="yuv420p")
-        frame.pts, frame.time_base = number, 1 / fps
-        graph.push(frame)
-        drain()
-    graph.push(None)
-    drain()
-    return out
 
 
 def joined(frames: Sequence[Rgb], fps: Fraction, _seed: int) -> Assembled:
@@ -182,12 +150,6 @@ def in_chunks(frames: Sequence[Rgb], fps: Fraction, seed: int, *, size: int, str
     return Assembled(out, fps, period=stride, seams=joins)
 
 
-def in_tiles(frames: Sequence[Rgb], fps: Fraction, seed: int, *, size: int, overlap: int) -> Assembled:
-    """Through the same decoder tile by tile; tiles meet on native rows and columns."""
-    out, lines = tiled(frames, size=size, overlap=overlap, seed=seed)
-    return Assembled(out, fps, tiles=lines)
-
-
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         "camera": untouched,
@@ -216,16 +178,5 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "chunks-8": partial(in_chunks, size=8, stride=8, blend=0),
         "chunks-16-12-blend4": partial(in_chunks, size=16, stride=12, blend=4),
         "chunks-16-12-cut": partial(in_chunks, size=16, stride=12, blend=0),
-        "tiles-256": partial(in_tiles, size=256, overlap=0),
-        "tiles-256-blend64": partial(in_tiles, size=256, overlap=64),
     }
 )
-
-
-def planes_apart(a: Sequence[Rgb], b: Sequence[Rgb]) -> NDArray[np.float64]:
-    """Peak signal-to-noise ratio of each frame pair, dB (100 for equal ones): how much a recipe changed."""
-    out = []
-    for first, second in zip(a, b, strict=False):
-        error = float(((first.astype(np.float32) - second.astype(np.float32)) ** 2).mean())
-        out.append(100.0 if error == 0 else 10 * np.log10(255**2 / error))
-    return np.asarray(out)

@@ -1,4 +1,4 @@
-"""A simulated temporal decoder that restarts: chunks in time and tiles in space, joined with or without a blend.
+"""A simulated temporal decoder that restarts: chunks in time, joined with or without a blend.
 
 No published video VAE has weights that can be had here, so what such a decoder does at a restart is imitated. A round
 trip through it loses 32 to 36 dB, as published VAEs do (the one at hand: 34.8). Up to half of the loss is fine detail
@@ -78,45 +78,6 @@ def chunked(
         if number and trimmed < first < total:
             joins.append(first - trimmed)
     return [np.clip(np.round(frame), 0, 255).astype(np.uint8) for frame in out[trimmed:]], tuple(joins)
-
-
-def tiled(
-    frames: Sequence[Rgb], *, size: int, overlap: int, seed: int
-) -> tuple[list[Rgb], tuple[tuple[str, int], ...]]:
-    """Decodes squares of ``size`` pixels on their own, ``overlap`` of them faded linearly into the next.
-
-    Returns the frames and the lines at which a new tile begins, ``("row", 256)`` in native pixels.
-    """
-    video = np.stack(frames).astype(np.float32)
-    _, height, width, _ = video.shape
-    step = size - overlap
-    decoder = draw_decoder(seed)
-    total, weights = np.zeros_like(video), np.zeros((1, height, width, 1), np.float32)
-    lines: list[tuple[str, int]] = []
-    for row, top in enumerate(range(0, max(height - overlap, 1), step)):
-        for column, left in enumerate(range(0, max(width - overlap, 1), step)):
-            tile = video[:, top : top + size, left : left + size]
-            made = _decode(tile, decoder, [seed, 23, row, column])
-            down = _ramp(tile.shape[1], overlap, row > 0, top + size < height)
-            across = _ramp(tile.shape[2], overlap, column > 0, left + size < width)
-            weight = (down[:, None] * across[None, :])[None, :, :, None]
-            total[:, top : top + size, left : left + size] += made * weight
-            weights[:, top : top + size, left : left + size] += weight
-            if row == 0 and column:
-                lines.append(("column", left))
-        if row:
-            lines.append(("row", top))
-    return [np.clip(np.round(f), 0, 255).astype(np.uint8) for f in total / weights], tuple(lines)
-
-
-def _ramp(length: int, overlap: int, before: bool, after: bool) -> NDArray[np.float32]:
-    weight = np.ones(length, np.float32)
-    rise = (np.arange(overlap, dtype=np.float32) + 1) / (overlap + 1)
-    if before:
-        weight[:overlap] = rise[:length]
-    if after:
-        weight[length - overlap :] *= rise[::-1]
-    return weight
 
 
 def _decode(chunk: Video, decoder: _Decoder, seed: Sequence[int]) -> Video:

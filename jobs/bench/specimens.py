@@ -1,4 +1,4 @@
-"""Files whose assembly is known: camera clips through the recipes of jobs.bench.assembled, encoded, read as a scan does."""
+"""Files whose assembly is known: camera clips through jobs.bench.assembled, encoded, and read as a scan does."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Recipes with the codec chains they go through. pages: only the first clip of so many sources; 0 for every clip."""
+    """Recipes with the codec chains they go through. pages: so many clips, one of every source first; 0 for all."""
 
     recipes: tuple[str, ...]
     chains: tuple[CodecChain, ...]
@@ -171,7 +171,8 @@ def _kept(path: Path) -> list[WindowFingerprint]:
             if name:
                 traces[int(number)][name] = found[key]
     return [
-        WindowFingerprint(*head[:8], none, none, {}, series, head[8]) for head, series in zip(heads, traces, strict=True)
+        WindowFingerprint(b, c, top, left, high, wide, start, end, none, none, {}, trace, types)
+        for (b, c, top, left, high, wide, start, end, types), trace in zip(heads, traces, strict=True)
     ]
 
 
@@ -190,6 +191,5 @@ def _truth(made: Assembled) -> dict[str, Any]:
         "period": made.period,
         "made": list(made.made),
         "seams": list(made.seams),
-        "tiles": [list(line) for line in made.tiles],
         "cuts": list(made.cuts),
     }

@@ -21,7 +21,6 @@ from cluster.outcome import FailureError
 from fingerprint_db.bursts import Timeline, timeline
 from fingerprint_db.interpolation import Cadence, cadence, contrasts
 from fingerprint_db.seams import Joins, joins, strengths
-from fingerprint_db.tiles import Tiling, tiling
 from jobs.bench.specimens import Plan, Source, Specimen, series, specimens
 from jobs.decode.thumbnail import read_packaging
 from jobs.encode import CodecChain
@@ -41,7 +40,7 @@ def _x264(crf: int, gop: int = 250, bframes: int | None = None) -> CodecChain:
 
 
 def plans() -> tuple[Plan, ...]:
-    """What is made of which clips. Clips are taken one of every source first, so ``pages`` of them have many sources."""
+    """What is made of which clips; clips are taken one of every source first."""
     both, one = (_x264(23), _x264(28)), (_x264(23),)
     return (
         Plan(("camera", "rife-x2-drop"), both),
@@ -49,7 +48,6 @@ def plans() -> tuple[Plan, ...]:
         Plan(("chunks-16", "chunks-16-12-blend4"), one, pages=27),
         Plan((*REPEATED, *CONVERTED, *OTHERS, "blend-x2"), one, pages=20),
         Plan(("rife-x2-raise", "rife-x4-drop", "minterpolate-x2", "minterpolate-x4", "blend-x4"), one, pages=10),
-        Plan(("tiles-256",), one, pages=12),
     )
 
 
@@ -61,7 +59,6 @@ class _Read:
     film: Timeline
     cadence: Cadence
     joins: Joins
-    tiling: Tiling
     sharp: float
 
     @property
@@ -69,9 +66,7 @@ class _Read:
         return self.specimen.source.page
 
 
-def measure(
-    manifest: Path, settings: Settings, *, options: EvidenceOptions, console: Console
-) -> EvidenceReport:
+def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, console: Console) -> EvidenceReport:
     """All figures of the assembly evidence, on ``options.limit`` camera clips at most (0: all)."""
     found = load_manifest(manifest)
     sources, notes = _sources(found.clips, options.limit)
@@ -89,7 +84,7 @@ def measure(
             notes.append(f"{source.name} was left out: {error}")
         console.print(f"{source.name}: {len(reads)} files so far", style="dim", highlight=False)
     published = [read for source in sources if (read := _as_published(source, folder)) is not None]
-    figures = [*_interpolation(reads, published), *_repeats(reads), *_seams(reads, published), *_tiles(reads)]
+    figures = [*_interpolation(reads, published), *_repeats(reads), *_seams(reads, published)]
     clips = [_line(read) for read in (*reads, *published)]
     return EvidenceReport("assembly", "How a video was put together", tuple(figures), tuple(notes), {"files": clips})
 
@@ -114,7 +109,9 @@ def _plans_of(source: Source, sources: Sequence[Source]) -> list[Plan]:
     from jobs.bench.specimens import chosen
 
     return [
-        Plan(plan.recipes, plan.chains) for plan in plans() if any(each is source for each in chosen(sources, plan.pages))
+        Plan(plan.recipes, plan.chains)
+        for plan in plans()
+        if any(each is source for each in chosen(sources, plan.pages))
     ]
 
 
@@ -123,7 +120,7 @@ def _read(specimen: Specimen) -> _Read | None:
     if film is None:
         return None
     sharp, error = contrasts(film.bursts, "detail", 2)
-    return _Read(specimen, film, cadence(film), joins(film), tiling(film), float(np.max(sharp / (error + 0.3))))
+    return _Read(specimen, film, cadence(film), joins(film), float(np.max(sharp / (error + 0.3))))
 
 
 def _as_published(source: Source, folder: Path) -> _Read | None:
@@ -132,7 +129,7 @@ def _as_published(source: Source, folder: Path) -> _Read | None:
         windows = tuple(series(source.path, folder))
     except FailureError:
         return None
-    truth = {"fps": float(source.fps), "n": 0, "kind": "none", "period": 0, "made": [], "seams": [], "tiles": []}
+    truth = {"fps": float(source.fps), "n": 0, "kind": "none", "period": 0, "made": [], "seams": []}
     return _read(Specimen(source, "camera", "published", {**truth, "cuts": []}, windows))
 
 
@@ -179,17 +176,38 @@ def _interpolation(reads: Sequence[_Read], published: Sequence[_Read]) -> list[F
         for name, score in (("", lambda r: r.cadence.score), (", null: rhythm of sharpness", lambda r: r.sharp)):
             hits, alarms = _held_out(made, judged, score)
             how = "threshold: the highest score of camera clips of all other sources"
-            out.append(_bools(f"RIFE x2 above other sources' camera, CRF {crf}{name}", hits, made, goal if not name else "", how))
+            out.append(
+                _bools(
+                    f"RIFE x2 above other sources' camera, CRF {crf}{name}", hits, made, goal if not name else "", how
+                )
+            )
             out.append(_bools(f"camera above other sources' camera, CRF {crf}{name}", alarms, judged, "", how))
-        out.append(_share(f"of those flagged, period 2 named, CRF {crf}", [r for r in made if _interpolated(r)], lambda r: r.cadence.period == 2))
+        out.append(
+            _share(
+                f"of those flagged, period 2 named, CRF {crf}",
+                [r for r in made if _interpolated(r)],
+                lambda r: r.cadence.period == 2,
+            )
+        )
     for chain in ("crf23-b0", "crf23-gop12"):
-        out.append(_share(f"camera footage called interpolated, {chain}", _of(reads, "camera", chain=chain), _interpolated, "<= 1 %"))
+        out.append(
+            _share(
+                f"camera footage called interpolated, {chain}",
+                _of(reads, "camera", chain=chain),
+                _interpolated,
+                "<= 1 %",
+            )
+        )
     out.append(_share("camera footage called interpolated, as published", published, _interpolated, "<= 1 %"))
     for recipe in ("rife-x2-raise", "rife-x4-drop", "minterpolate-x2", "minterpolate-x4", "blend-x2", "blend-x4"):
         made = _of(reads, recipe)
         out.append(_share(f"{recipe} flagged, CRF 23", made, _interpolated))
         right = [read for read in made if _interpolated(read)]
-        out.append(_share(f"of those, its period named: {recipe}", right, lambda r: r.cadence.period == r.specimen.truth["period"]))
+        out.append(
+            _share(
+                f"of those, its period named: {recipe}", right, lambda r: r.cadence.period == r.specimen.truth["period"]
+            )
+        )
     return out
 
 
@@ -213,9 +231,17 @@ def _repeats(reads: Sequence[_Read]) -> list[Figure]:
         _share("repeat recipes called interpolated", repeated, _interpolated),
     ]
     for recipe in REPEATED:
-        out.append(_share(f"{recipe} called repeated, CRF 23", _of(reads, recipe), lambda r: r.cadence.kind == "repeated"))
+        out.append(
+            _share(f"{recipe} called repeated, CRF 23", _of(reads, recipe), lambda r: r.cadence.kind == "repeated")
+        )
     for recipe in CONVERTED:
-        out.append(_share(f"{recipe} called a rate conversion, CRF 23", _of(reads, recipe), lambda r: r.cadence.kind == "rate_conversion"))
+        out.append(
+            _share(
+                f"{recipe} called a rate conversion, CRF 23",
+                _of(reads, recipe),
+                lambda r: r.cadence.kind == "rate_conversion",
+            )
+        )
         out.append(_share(f"{recipe} called interpolated, CRF 23", _of(reads, recipe), _interpolated))
     return out
 
@@ -229,8 +255,10 @@ def _seams(reads: Sequence[_Read], published: Sequence[_Read]) -> list[Figure]:
         hits = [any(abs(at - other) <= near for other in _numbers(read)) for read, at in looked]
         low, high = clopper_pearson(sum(hits), len(hits))
         n = f"{len(hits)} seams of {_count(made)}"
-        how = f"of the seams between frames that were looked at ({len(hits)} of {every}; the others lie on keyframes or between bursts)"
-        out.append(Figure(f"seams found, {recipe}, CRF 23", float(np.mean(hits)) if hits else None, low, high, n, goal, how))
+        how = f"of {every} seams those between frames looked at; the others lie on keyframes or between bursts"
+        out.append(
+            Figure(f"seams found, {recipe}, CRF 23", float(np.mean(hits)) if hits else None, low, high, n, goal, how)
+        )
     for name, camera in (
         *((chain, _of(reads, "camera", chain=chain)) for chain in ("crf23", "crf28", "crf23-b0", "crf23-gop12")),
         ("as published", published),
@@ -238,14 +266,21 @@ def _seams(reads: Sequence[_Read], published: Sequence[_Read]) -> list[Figure]:
         ("with a cut, a flash or a fade made in", _of(reads, *OTHERS)),
     ):
         false, minutes = sum(len(read.joins.seams) for read in camera), sum(read.film.seconds for read in camera) / 60
-        high = float(chi2.ppf(0.975, 2 * (false + 1))) / 2
-        low = float(chi2.ppf(0.025, 2 * false)) / 2 if false else 0.0
-        n = f"{minutes:.2f} minutes, {_count(camera)}"
-        bounds = (false / minutes, low / minutes, high / minutes) if minutes else (None, None, None)
-        out.append(Figure(f"false seams a minute, camera {name}", *bounds, n, "<= 0.1", "Poisson bounds; files of one clip are not independent"))
+        out.append(_rate(f"false seams a minute, camera {name}", false, minutes, _count(camera)))
     cut = [read for read in _of(reads, "cut") if read.specimen.truth["cuts"][0] in _looked_at(read, cuts=True)]
     out.append(_share("cuts found, of those looked at", cut, lambda r: r.specimen.truth["cuts"][0] in _cut_numbers(r)))
     return out
+
+
+def _rate(name: str, events: int, minutes: float, n: str) -> Figure:
+    """Events a minute with exact Poisson bounds."""
+    how = "exact Poisson bounds; files made of one clip are not independent"
+    if not minutes:
+        return Figure(name, None, n=n, goal="<= 0.1", how=how)
+    low = float(chi2.ppf(0.025, 2 * events)) / 2 if events else 0.0
+    high = float(chi2.ppf(0.975, 2 * (events + 1))) / 2
+    counted = f"{minutes:.2f} minutes, {n}"
+    return Figure(name, events / minutes, low / minutes, high / minutes, counted, "<= 0.1", how)
 
 
 def _number(read: _Read, at_s: float) -> int:
@@ -263,23 +298,9 @@ def _cut_numbers(read: _Read) -> set[int]:
 def _looked_at(read: _Read, *, cuts: bool = False) -> set[int]:
     out: set[int] = set()
     for burst in read.film.bursts:
-        known = np.isfinite(burst.mean("alike") if cuts else strengths(burst))
+        known = np.isfinite(burst.mean("alike") if cuts else strengths(burst)[0])
         out |= {_number(read, float(at)) for at in burst.times[known]}
     return out
-
-
-def _tiles(reads: Sequence[_Read]) -> list[Figure]:
-    made, camera = _of(reads, "tiles-256"), _of(reads, "camera")
-    moving = [read for read in made if read.tiling.frames >= 24]
-    return [
-        _share("tile seams found where the picture moves, CRF 23", moving, _tile_right),
-        _share("tile seams claimed in camera footage, CRF 23", camera, lambda r: bool(r.tiling.lines)),
-    ]
-
-
-def _tile_right(read: _Read) -> bool:
-    truth = {(axis, at) for axis, at in read.specimen.truth["tiles"]}
-    return any((line.axis, line.at) in truth for line in read.tiling.lines)
 
 
 def _line(read: _Read) -> dict[str, Any]:
@@ -293,5 +314,4 @@ def _line(read: _Read) -> dict[str, Any]:
         "score": round(read.cadence.score, 3),
         "seams": [[round(seam.at_s, 3), round(seam.strength, 2)] for seam in read.joins.seams],
         "seam_period": read.joins.period,
-        "tiles": [[line.axis, line.at, round(line.strength, 1)] for line in read.tiling.lines],
     }
