@@ -27,7 +27,7 @@ _DOCUMENTED: Mapping[int, str] = {
 def assembly(windows: Sequence[WindowFingerprint], fps: float) -> dict[str, Any] | None:
     """What the stored windows of one file say, as plain JSON; None where they kept no series a frame.
 
-    fps: of the container, 0 when unknown. ``interpolation``: kind (none, interpolated, repeated, rate_conversion),
+    fps: of the container, 0 when unknown. ``interpolation``: kind (none, interpolated, repeated),
     period in frames, pattern of repeats, strength (dB of acceleration), score (above 0 passes the threshold), share
     of bursts that show it alone, share of repeated frames, frozen stretches. ``seams``: seconds and dB; ``seam_period``
     in frames, 0 without a lattice; ``cuts`` in seconds; ``consistent_with``: sentences. ``looked_at_s``,
@@ -65,8 +65,6 @@ def summary(found: Mapping[str, Any]) -> str:
         parts.append(f"one frame in {frames['period']} original, the others made from their neighbours")
     elif frames["pattern"]:
         parts.append(f"frames repeated in the pattern {frames['pattern']}")
-    elif frames["kind"] == "rate_conversion":
-        parts.append(f"frame rate converted, rhythm of {frames['period']} frames")
     if frames["frozen"]:
         parts.append("frozen at " + _times(stretch["at_s"] for stretch in frames["frozen"]))
     if found["seams"]:
@@ -92,8 +90,6 @@ def _sentences(film: Timeline, frames: Cadence, found: Joins) -> list[str]:
             f"Repeated frames in the pattern {frames.pattern}: a rate raised by showing frames again, as pulldown "
             "does; not interpolation."
         )
-    elif frames.kind == "rate_conversion":
-        said.append("A frame rate converted by blending neighbouring frames; not interpolation by a whole factor.")
     if frames.frozen:
         said.append("A picture held still while the film goes on: a stalled source, or a freeze made in an editor.")
     if found.period:

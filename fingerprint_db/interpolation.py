@@ -1,12 +1,13 @@
-"""Were frames made from their neighbours? Told apart: synthesised frames, repeated frames, a converted frame rate.
+"""Were frames made from their neighbours? Synthesised frames, told from repeated ones and from camera footage.
 
 A synthesised frame lies half-way (or a quarter) between two others, so the blocks of its picture go on evenly through
 it: their motion has no acceleration there, and has all of it at the frames that were there before. Folding the
 acceleration over the frame numbers of all bursts shows that rhythm. It is a rhythm of where things are, not of how
 sharp they are: a codec's B-frames are softer than its P-frames in every film, but they do not move things.
 
-Repeated frames (``fingerprint_db.repeats``) are no synthesis and are told first. Interpolation does not show that a video was
-generated: televisions and phones interpolate camera footage too.
+Repeated frames (``fingerprint_db.repeats``) are no synthesis and are told first. A conversion between rates that blends
+(25 to 30) has no whole period and is not recognised. Interpolation does not show that a video was generated:
+televisions and phones interpolate camera footage too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from fingerprint_db.bursts import Burst, Floats, Timeline
 from fingerprint_db.repeats import PATTERNS, repeats, without_repeats
 
-Kind = Literal["none", "interpolated", "repeated", "rate_conversion"]
+Kind = Literal["none", "interpolated", "repeated"]
 
 PERIODS = (2, 3, 4)
 # Of the statistic "contrast over (its standard error + this)", dB: keeps a chance of few or still frames small.
@@ -102,7 +103,7 @@ def rhythm(film: Timeline, period: int) -> Rhythm:
     if film.steady or len(film.bursts) == 1:
         scores, contrast = _fold(film.bursts, period)
         phase = int(np.argmax(scores))
-        alone = [_fold((burst,), period)[0] for burst in film.bursts]
+        alone = [_fold((burst,), period, cycles=2)[0] for burst in film.bursts]
         share = float(np.mean([s[phase] > 0 and s[phase] == s.max() for s in alone]))
         return Rhythm(period, phase, float(scores[phase]), float(contrast[phase]), share)
     each = [_fold((burst,), period) for burst in film.bursts]
@@ -112,22 +113,22 @@ def rhythm(film: Timeline, period: int) -> Rhythm:
     return Rhythm(period, best[0], score, strength, float(np.mean([s.max() >= THRESHOLDS[period] for s, _ in each])))
 
 
-def _fold(bursts: tuple[Burst, ...], period: int) -> tuple[Floats, Floats]:
+def _fold(bursts: tuple[Burst, ...], period: int, cycles: int = CYCLES) -> tuple[Floats, Floats]:
     """Score and contrast of the acceleration for every phase, (period,) each."""
     total, contrast = np.zeros(period), np.zeros(period)
     for name, weight in _WEIGHT.items():
-        found, error = contrasts(bursts, name, period)
+        found, error = contrasts(bursts, name, period, cycles)
         total += weight * np.clip(found / (error + _SOFT[name]), -_LIMIT, _LIMIT)
         if name == "acceleration":
             contrast = found
     return total, contrast
 
 
-def contrasts(bursts: tuple[Burst, ...], name: str, period: int) -> tuple[Floats, Floats]:
+def contrasts(bursts: tuple[Burst, ...], name: str, period: int, cycles: int = CYCLES) -> tuple[Floats, Floats]:
     """Mean of a series at each phase less that at the others, and its standard error; (period,) each.
 
     The moving mean over a whole period is taken off first, so that what drifts gives nothing. 0 with an infinite error
-    where a phase has fewer than two frames.
+    where a phase has fewer than two frames, and everywhere for fewer turns than ``cycles``.
     """
     values, phases = [], []
     for burst in bursts:
@@ -137,7 +138,7 @@ def contrasts(bursts: tuple[Burst, ...], name: str, period: int) -> tuple[Floats
         phases.append(burst.numbers[known] % period)
     value, phase = np.concatenate(values), np.concatenate(phases)
     found, error = np.zeros(period), np.full(period, np.inf)
-    if len(value) < CYCLES * period:
+    if len(value) < cycles * period:
         return found, error
     for at in range(period):
         own, rest = value[phase == at], value[phase != at]

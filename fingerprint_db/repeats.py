@@ -17,10 +17,8 @@ from fingerprint_db.bursts import Burst, Floats, Timeline
 
 MIN_FRAMES = 12  # a pattern of repeats in fewer is chance
 REPEAT_SHARE = 0.2  # of the moving frames' change: below it a frame repeats the one before
-REPEAT_LEVELS = (
-    0.2,
-    0.04,
-)  # and below so many 8-bit levels, more by a share of that change: what a codec adds to a repeat
+# And below so many 8-bit levels, more by a share of that change: what a codec adds to a repeat.
+REPEAT_LEVELS = (0.2, 0.04)
 _HELD = (0.3, 0.06)  # the same for a frame that is held longer: levels, and a share of the moving frames' change
 _HELD_MEAN = 0.1  # of that change, for all the frames of a run together
 _PATTERN_SHARE = 0.35  # of the moving frames' change: three in four repeats of a pattern stay below it

