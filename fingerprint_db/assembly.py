@@ -83,7 +83,8 @@ def _sentences(film: Timeline, frames: Cadence, found: Joins) -> list[str]:
     if frames.kind == "interpolated":
         said.append(
             f"Keyframes and interpolation: one frame in {frames.period} was there before, and the motion of the others "
-            "has no acceleration of its own. Interpolation in a television, a phone or an editor does the same."
+            "has no acceleration of its own. Interpolation in a television, a phone or an editor does the same, and a "
+            "decoder whose latents stand for several frames may."
         )
     elif frames.pattern:
         said.append(

@@ -18,6 +18,7 @@ from jobs.demo.packages import installed
 from jobs.encode import CodecChain, Rgb, write_video
 from jobs.judge import scan_files
 from jobs.settings import Settings
+from jobs.show import file_verdict
 from tests.fingerprint_db.moving import camera
 
 FPS = Fraction(25)
@@ -116,3 +117,6 @@ def test_a_scan_of_an_encoded_file_says_how_it_was_put_together(
     found = json.loads(json.dumps(record))["evidence"]["assembly"]
     assert (found["interpolation"]["kind"], found["interpolation"]["period"]) == (kind, period)
     assert found["seams"] == []
+    file_verdict(Console(width=200), record)
+    shown = "put together: " in capsys.readouterr().out
+    assert shown is (kind != "none")
