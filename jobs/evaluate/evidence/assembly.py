@@ -45,8 +45,7 @@ def plans() -> tuple[Plan, ...]:
     """What is made of which clips; clips are taken one of every source first."""
     both, one = (_x264(23), _x264(28)), (_x264(23),)
     return (
-        Plan(("camera",), both),
-        Plan(("rife-x2-drop",), both, pages=58),
+        Plan(("camera", "rife-x2-drop"), both),
         Plan(("camera",), (_x264(23, bframes=0), _x264(23, gop=12)), pages=27),
         Plan(("chunks-16", "chunks-16-12-blend4"), one, pages=27),
         Plan((*REPEATED, *CONVERTED, *OTHERS, "blend-x2"), one, pages=20),
