@@ -16,6 +16,7 @@ import torch
 from fingerprint_db.residual import load_planes
 from fingerprint_db.temporal import has_cues, measure_cues
 from fingerprint_db.texture import texture_numbers
+from fingerprint_db.traces import measure_traces
 from fingerprint_db.vae_decoder import decoder_numbers
 from fingerprint_db.window import FrameWindow, WindowFingerprint
 
@@ -37,6 +38,7 @@ def fingerprint_window(window: FrameWindow, *, device: torch.device | str = "cpu
         decoder = decoder_numbers(planes).vector().cpu().numpy()
         texture = texture_numbers(planes).vector().cpu().numpy()
         cues = measure_cues(planes, full_range=window.full_range) if has_cues(window) else {}
+        traces = measure_traces(planes, window)
     height, width = window.luma.shape[1:]
     return WindowFingerprint(
         burst=window.burst,
@@ -50,6 +52,8 @@ def fingerprint_window(window: FrameWindow, *, device: torch.device | str = "cpu
         decoder=decoder,
         texture=texture,
         cues=cues,
+        traces=traces,
+        picture_types=planes.picture_types,
     )
 
 

@@ -18,8 +18,16 @@ if TYPE_CHECKING:
 
 Kind = Callable[["FileFingerprint", Verdict], Mapping[str, Any] | None]
 
+
+def _assembly(file: FileFingerprint, _verdict: Verdict) -> Mapping[str, Any] | None:
+    from fingerprint_db.assembly import assembly
+
+    return assembly(file.windows, file.facts.fps)
+
+
 # What is found is plain JSON: strings, numbers that are finite, booleans, lists and objects.
 KINDS: Mapping[str, Kind] = {
+    "assembly": _assembly,
     "artefacts": artefacts,
     "declared": declared_evidence,
 }

@@ -93,6 +93,9 @@ def file_verdict(console: Console, record: Mapping[str, Any], *, heading: bool =
         name = segment["generator"] or segment["family"] or ""
         times = f"{segment['start_s']:.1f}-{segment['end_s']:.1f} s"
         console.print(f"  {times}: {segment['verdict']} {name} (llr {segment['llr']:.2f})", highlight=False)
+    put_together = _put_together((record.get("evidence") or {}).get("assembly"))
+    if put_together:
+        console.print(f"  put together: {escape(put_together)}", highlight=False, soft_wrap=True)
     if record["nearest"]:
         near = ", ".join(f"{n['generator']} {n['score']:.2f}" for n in record["nearest"][:3])
         console.print(f"  nearest signatures: {near}", style="dim", highlight=False)
@@ -248,6 +251,12 @@ def set_aside_entry(console: Console, entry: SetAside) -> None:
         if value:
             table.add_row(label, escape(value))
     console.print(table)
+
+
+def _put_together(found: Mapping[str, Any] | None) -> str:
+    from fingerprint_db.assembly import summary
+
+    return summary(found) if found else ""
 
 
 def _two_columns(title: str) -> Table:
