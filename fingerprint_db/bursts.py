@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fingerprint_db.window import WindowFingerprint
 
 Floats = NDArray[np.float64]
+_Part = tuple[Floats, str, dict[str, Floats], tuple[tuple[int, int], ...]]  # times, picture types, series, crops
 _NEAR = 0.2  # of a frame: how far a burst may lie off the frame grid before numbers across bursts mean nothing
 # Containers round the rate or the times; films run at one of these (frames a second).
 _WHOLE = (8.0, 10.0, 12.0, 12.5, 15.0, 16.0, 20.0, 24.0, 25.0, 30.0, 48.0, 50.0, 60.0, 120.0)
@@ -72,7 +73,7 @@ def timeline(windows: Sequence[WindowFingerprint], fps: float) -> Timeline | Non
     for window in windows:
         if len(window.traces.get("time", ())):
             grouped[window.burst].append(window)
-    parts = []
+    parts: list[_Part] = []
     for members in grouped.values():
         frames = min(len(w.traces["time"]) for w in members)
         names = sorted(set.intersection(*(set(w.traces) for w in members)))
@@ -84,6 +85,7 @@ def timeline(windows: Sequence[WindowFingerprint], fps: float) -> Timeline | Non
     if not parts:
         return None
     parts.sort(key=lambda part: float(part[0][0]))
+    parts = _linked(parts)
     steps = np.concatenate([np.diff(times) for times, *_ in parts])
     steps = steps[steps > 0]
     rate, off = _rate(float(1 / np.median(steps)) if len(steps) else 0.0, fps, [times for times, *_ in parts])
@@ -94,6 +96,21 @@ def timeline(windows: Sequence[WindowFingerprint], fps: float) -> Timeline | Non
         numbers = first + np.round((times - times[0]) * rate).astype(np.int64) if rate > 0 else np.arange(len(times))
         bursts.append(Burst(times, numbers, types, series, crops))
     return Timeline(tuple(bursts), rate, off <= _NEAR)
+
+
+def _linked(parts: Sequence[_Part]) -> list[_Part]:
+    """Bursts of which one goes on where the other ends, as one: the first frame of the second knows its change then."""
+    out: list[_Part] = []
+    for times, types, series, crops in parts:
+        change = series.get("fine_change")
+        if out and crops == out[-1][3] and change is not None and bool(np.isfinite(change[:, 0]).all()):
+            before = out[-1]
+            names = before[2].keys() & series.keys()
+            together = {name: np.concatenate([before[2][name], series[name]], axis=1) for name in sorted(names)}
+            out[-1] = (np.concatenate([before[0], times]), before[1] + types, together, crops)
+        else:
+            out.append((times, types, series, crops))
+    return out
 
 
 def _rate(seen: float, stated: float, times: Iterable[Floats]) -> tuple[float, float]:

@@ -10,7 +10,7 @@ its motion has no acceleration; camera footage has one at every frame.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -67,8 +67,12 @@ TRACES: Mapping[str, TraceDefinition] = MappingProxyType(
 TRACE_NAMES: tuple[str, ...] = tuple(TRACES)
 
 
-def measure_traces(planes: Planes, window: FrameWindow) -> dict[str, Series]:
-    """All series of a window, each (T,) float32, in the order of TRACE_NAMES; luma at least 64 x 64."""
+def measure_traces(planes: Planes, window: FrameWindow, before: Planes | None = None) -> dict[str, Series]:
+    """All series of a window, each (T,) float32, in the order of TRACE_NAMES; luma at least 64 x 64.
+
+    before: one frame of the same crop, the one that comes just before the window; the first frame then has its change,
+    too. Chunks of as many frames as a burst would otherwise begin unseen between bursts.
+    """
     frames = planes.luma.shape[0]
     out = {name: np.full(frames, np.nan, np.float32) for name in TRACE_NAMES}
 
@@ -85,18 +89,38 @@ def measure_traces(planes: Planes, window: FrameWindow) -> dict[str, Series]:
         put("level_b", planes.chroma[0].mean(dim=(1, 2)))
         put("level_r", planes.chroma[1].mean(dim=(1, 2)))
     put("detail", _power(planes.fine_luma))
-    if frames < 2:
-        return out
-    put("change", (half[1:] - half[:-1]).abs().mean(dim=(1, 2)), 1)
-    put("fine_change", _calm_change(planes.fine_luma), 1)
-    put("coarse_change", 10 * torch.log10(_blocks(eighth[1:] - eighth[:-1], 4).median(dim=1).values + 0.05), 1)
-    put("alike", _likeness(eighth), 1)
+    for name, values in _changes(planes).items():
+        put(name, values, 1)
+    if before is not None:
+        for name, values in _changes(_joined(before, planes)).items():
+            put(name, values[:1])
     if frames < 3:
         return out
     put("middle", _power(eighth[1:-1] - (eighth[2:] + eighth[:-2]) * 0.5), 1)
     put("acceleration", explained_change(*block_motion(half, 16)), 1)
     put("acceleration_coarse", explained_change(*block_motion(eighth, max(4, min(eighth.shape[1:]) // 4))), 1)
     return out
+
+
+def _changes(planes: Planes) -> dict[str, Tensor]:
+    """What changes from each frame to the next: (T - 1,) each."""
+    half = planes.half
+    eighth = halve(halve(half))
+    if half.shape[0] < 2:
+        return {}
+    return {
+        "change": (half[1:] - half[:-1]).abs().mean(dim=(1, 2)),
+        "fine_change": _calm_change(planes.fine_luma),
+        "coarse_change": 10 * torch.log10(_blocks(eighth[1:] - eighth[:-1], 4).median(dim=1).values + 0.05),
+        "alike": _likeness(eighth),
+    }
+
+
+def _joined(before: Planes, planes: Planes) -> Planes:
+    """The last frame of one and the first of the other, as far as ``_changes`` looks at them."""
+    half = torch.cat([before.half[-1:], planes.half[:1]])
+    fine = torch.cat([before.fine_luma[-1:], planes.fine_luma[:1]])
+    return replace(planes, half=half, fine_luma=fine)
 
 
 def _calm_change(fine: Tensor) -> Tensor:

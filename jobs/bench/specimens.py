@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fingerprint_db.spec import WindowPlan
-from fingerprint_db.window import FrameWindow, WindowFingerprint
+from fingerprint_db.window import FrameWindow, Predecessors, WindowFingerprint
 from jobs.bench.assembled import RECIPES, Assembled
 from jobs.decode.protocol import DecodeRequest
 from jobs.decode.service import serve
@@ -22,7 +22,7 @@ from jobs.encode import CodecChain, Rgb, read_frames, write_video
 FRAMES = 64  # of a clip, at most
 SIDES = (384, 512)  # centre crop, height and width: two windows a burst
 # Raise when the traces of the same pixels change, so that no kept ones are used.
-TRACES_VERSION = 1
+TRACES_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,8 @@ def series(path: Path, folder: Path | None = None) -> list[WindowFingerprint]:
     home = path if folder is None else folder / f"{digest:08x}"
     kept = home.with_suffix(f".traces{TRACES_VERSION}.npz")
     if not kept.is_file():
-        _keep(kept, [_measured(reply) for reply in _windows(path)])
+        earlier = Predecessors(WindowPlan().bursts)
+        _keep(kept, [_measured(window, earlier.of(window)) for window in _windows(path)])
     return _kept(kept)
 
 
@@ -123,7 +124,7 @@ def _windows(path: Path) -> Iterator[FrameWindow]:
             yield reply
 
 
-def _measured(window: FrameWindow) -> WindowFingerprint:
+def _measured(window: FrameWindow, before: FrameWindow | None) -> WindowFingerprint:
     import torch
 
     from fingerprint_db.residual import load_planes
@@ -132,7 +133,7 @@ def _measured(window: FrameWindow) -> WindowFingerprint:
     torch.set_num_threads(1)
     with torch.inference_mode():
         planes = load_planes(window)
-        traces = measure_traces(planes, window)
+        traces = measure_traces(planes, window, None if before is None else load_planes(before))
     height, width = window.luma.shape[1:]
     none = np.zeros(0, np.float32)
     return WindowFingerprint(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fingerprint_db.bursts import Timeline, timeline
 from fingerprint_db.residual import load_planes
 from fingerprint_db.traces import measure_traces
-from fingerprint_db.window import FrameWindow, WindowFingerprint
+from fingerprint_db.window import FrameWindow, Predecessors, WindowFingerprint
 
 Film = NDArray[np.float64]  # (T, SIDE, SIDE) luma
 SIDE = 128
@@ -69,6 +69,7 @@ def read(
 ) -> list[WindowFingerprint]:
     """Windows of ``length`` frames beginning at the frames ``bursts``, one crop each, with their series."""
     out = []
+    earlier = Predecessors(len(bursts))
     for number, start in enumerate(bursts):
         numbers = range(start, min(start + length, len(film)))
         luma = np.clip(np.round(film[list(numbers)]), 0, 255).astype(np.uint8)
@@ -77,7 +78,8 @@ def read(
         letters = "".join(types(n) for n in numbers)
         window = FrameWindow(number, 0, 0, 0, luma, grey, grey, 8, False, times, letters)
         with torch.inference_mode():
-            traces = measure_traces(load_planes(window), window)
+            before = earlier.of(window)
+            traces = measure_traces(load_planes(window), window, None if before is None else load_planes(before))
         empty = np.zeros(0, np.float32)
         ends = float(times[0]), float(times[-1])
         out.append(WindowFingerprint(number, 0, 0, 0, SIDE, SIDE, *ends, empty, empty, {}, traces, letters))

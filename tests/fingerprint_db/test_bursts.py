@@ -71,3 +71,18 @@ def test_a_single_frame_and_windows_without_series_do_no_harm() -> None:
     assert film.frames == 1
     assert timeline([replace(window(0, range(4), 25.0), traces={})], 25.0) is None
     assert timeline([], 25.0) is None
+
+
+def test_bursts_that_follow_each_other_are_one_and_a_gap_parts_them() -> None:
+    def linked(number: int, frames: range, first: float) -> WindowFingerprint:
+        made = window(number, frames, 25.0)
+        return replace(made, traces={**made.traces, "fine_change": np.array([first, *[2.0] * 15], np.float32)})
+
+    film = timeline(
+        [linked(0, range(16), np.nan), linked(1, range(16, 32), 3.0), linked(2, range(40, 56), np.nan)], 25.0
+    )
+    assert film is not None
+    assert [burst.numbers.tolist() for burst in film.bursts] == [list(range(32)), list(range(40, 56))]
+    assert film.bursts[0].series["fine_change"][0, 16] == 3.0
+    assert film.bursts[0].picture_types == "P" * 32
+    assert film.frames == 48

@@ -83,7 +83,9 @@ def test_a_held_picture_is_frozen_for_as_long_as_it_is_held() -> None:
     assert found.pattern == ""
     ((at, length),) = found.frozen
     assert at == pytest.approx(25 / 25)
-    assert length == pytest.approx(6 / 25)  # up to the edge of its burst; the next frame is not looked at
+    assert length == pytest.approx(7 / 25)  # across the edge of a burst
+    ((_, length),) = cadence(line(film, bursts=(0, 16, 33))).frozen
+    assert length == pytest.approx(6 / 25)  # up to the edge where the next frame is not looked at
 
 
 def test_a_slow_start_is_not_frozen() -> None:

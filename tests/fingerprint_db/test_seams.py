@@ -37,6 +37,13 @@ def test_seams_of_chunks_are_found_at_their_frames_with_their_period(seed: int) 
     assert period == 16
 
 
+def test_seams_that_fall_between_bursts_are_found_where_one_burst_follows_the_other() -> None:
+    # 16-frame chunks of a short film begin exactly where its 16-frame bursts do.
+    film = chunked(16, 0)
+    assert numbers(film, bursts=(0, 16, 32, 48)) == ([16, 32, 48], 16)
+    assert numbers(film, bursts=(0, 17, 34)) == ([32, 48], 16), "what lies between bursts that are apart is not seen"
+
+
 def test_one_seam_alone_is_found_without_a_period() -> None:
     seams, period = numbers(chunked(1000, 25), bursts=(0, 20, 40))
     assert (seams, period) == ([25], 0)
