@@ -106,7 +106,7 @@ def file_verdict(console: Console, record: Mapping[str, Any], *, heading: bool =
             console.print(f"  {escape(line)}", style="dim", highlight=False, soft_wrap=True)
     if record["declared"]:
         said = "; ".join(f"{name}: {value}" for name, value in record["declared"].items())
-        console.print(f"  declared, easily forged: {escape(said[:200])}", style="dim", highlight=False, soft_wrap=True)
+        console.print(f"  in the file's own words: {escape(said[:200])}", style="dim", highlight=False, soft_wrap=True)
 
 
 def declared_lines(found: Mapping[str, Any]) -> list[str]:
