@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from fingerprint_db.residual import load_planes
-from fingerprint_db.temporal import measure_cues
+from fingerprint_db.temporal import has_cues, measure_cues
 from fingerprint_db.texture import texture_numbers
+from fingerprint_db.traces import measure_traces
 from fingerprint_db.vae_decoder import decoder_numbers
 from fingerprint_db.window import FrameWindow, WindowFingerprint
 
@@ -24,10 +25,13 @@ TEXTURE_DIM = 236
 MIN_PX = 64
 
 
-def fingerprint_window(window: FrameWindow, *, device: torch.device | str = "cpu") -> WindowFingerprint:
+def fingerprint_window(
+    window: FrameWindow, *, device: torch.device | str = "cpu", before: FrameWindow | None = None
+) -> WindowFingerprint:
     """The fingerprint of one window, computed on ``device`` (CPU and CUDA run the same code).
 
-    Any crop of at least 64 x 64 luma pixels, one frame or more, 8 to 16 bits, any chroma subsampling or none.
+    Any crop of at least 64 x 64 luma pixels, one frame or more, 8 to 16 bits, any chroma subsampling or none. before:
+    the frame just before it (see Predecessors); only the first frame's series depend on it.
     Raises ValueError for less.
     """
     if window.luma.ndim != 3 or window.luma.shape[0] < 1 or min(window.luma.shape[1:]) < MIN_PX:
@@ -36,7 +40,8 @@ def fingerprint_window(window: FrameWindow, *, device: torch.device | str = "cpu
         planes = load_planes(window, device)
         decoder = decoder_numbers(planes).vector().cpu().numpy()
         texture = texture_numbers(planes).vector().cpu().numpy()
-        cues = measure_cues(planes, full_range=window.full_range)
+        cues = measure_cues(planes, full_range=window.full_range) if has_cues(window) else {}
+        traces = measure_traces(planes, window, None if before is None else load_planes(before, device))
     height, width = window.luma.shape[1:]
     return WindowFingerprint(
         burst=window.burst,
@@ -50,6 +55,8 @@ def fingerprint_window(window: FrameWindow, *, device: torch.device | str = "cpu
         decoder=decoder,
         texture=texture,
         cues=cues,
+        traces=traces,
+        picture_types=planes.picture_types,
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +29,7 @@ class Planes:
     luma: (T, H, W) float32. chroma: (2, T, H // 2, W // 2) float32, Cb then Cr, brought to 4:2:0 whatever the
     subsampling; None when the window has no chroma. half: luma at half size. The ``fine_*`` fields are their binomial
     residuals, four smaller on each axis. top, left: luma offset in the frame, which fixes the grid phase.
+    frame_s: seconds from frame to frame, 0 when the window does not say.
     """
 
     luma: Tensor
@@ -39,6 +41,7 @@ class Planes:
     top: int
     left: int
     picture_types: str
+    frame_s: float = 0.0
 
 
 def load_planes(window: FrameWindow, device: torch.device | str = "cpu") -> Planes:
@@ -63,7 +66,15 @@ def load_planes(window: FrameWindow, device: torch.device | str = "cpu") -> Plan
         top=window.top,
         left=window.left,
         picture_types=window.picture_types.ljust(luma.shape[0], "?")[: luma.shape[0]],
+        frame_s=_frame_s(window),
     )
+
+
+def _frame_s(window: FrameWindow) -> float:
+    """Median time between frames; 0 where times are missing or do not rise."""
+    steps = np.diff(window.times_s)
+    middle = float(np.median(steps)) if steps.size else 0.0
+    return middle if math.isfinite(middle) and middle > 0 else 0.0
 
 
 def _to_float(plane: Plane, scale: float, device: torch.device | str) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,42 @@ class FrameWindow:
     @property
     def frames(self) -> int:
         return int(self.luma.shape[0])
+
+
+class Predecessors:
+    """Which frame comes just before a burst, where the burst before it ends there: short films are covered whole.
+
+    bursts: only so many bursts of a film are looked at so. More of them have gaps between them, and a film that is
+    done in ranges must give what it would give whole.
+    """
+
+    def __init__(self, bursts: int) -> None:
+        self._bursts = bursts
+        self._last: dict[int, FrameWindow] = {}
+
+    def of(self, window: FrameWindow) -> FrameWindow | None:
+        """One frame of the same crop, the one before the window's first, or None; windows come in order of time."""
+        before = self._last.get(window.crop)
+        if window.burst < self._bursts:
+            self._last[window.crop] = replace(
+                window,
+                luma=window.luma[-1:].copy(),  # copies, so that the other frames can be forgotten
+                chroma_b=window.chroma_b[-1:].copy(),
+                chroma_r=window.chroma_r[-1:].copy(),
+                times_s=window.times_s[-1:].copy(),
+                picture_types=window.picture_types[-1:],
+            )
+            return before if before is not None and _goes_on(before, window) else None
+        return None
+
+
+def _goes_on(before: FrameWindow, window: FrameWindow) -> bool:
+    steps = np.diff(window.times_s)
+    if not len(steps) or not len(before.times_s) or before.burst != window.burst - 1:
+        return False
+    gap = float(window.times_s[0] - before.times_s[-1])
+    shapes = (window.luma.shape[1:], window.chroma_b.shape[1:]) == (before.luma.shape[1:], before.chroma_b.shape[1:])
+    return shapes and (window.top, window.left) == (before.top, before.left) and 0 < gap < 1.5 * float(np.median(steps))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,14 +10,27 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fingerprint_db.verdict import Verdict
+from jobs.artefacts import artefacts
+from jobs.declared import declared_evidence
 
 if TYPE_CHECKING:
     from jobs.scan import FileFingerprint
 
 Kind = Callable[["FileFingerprint", Verdict], Mapping[str, Any] | None]
 
+
+def _assembly(file: FileFingerprint, _verdict: Verdict) -> Mapping[str, Any] | None:
+    from fingerprint_db.assembly import assembly
+
+    return assembly(file.windows, file.facts.fps)
+
+
 # What is found is plain JSON: strings, numbers that are finite, booleans, lists and objects.
-KINDS: Mapping[str, Kind] = {}
+KINDS: Mapping[str, Kind] = {
+    "assembly": _assembly,
+    "artefacts": artefacts,
+    "declared": declared_evidence,
+}
 
 
 def evidence_of(file: FileFingerprint, verdict: Verdict) -> dict[str, Any]:

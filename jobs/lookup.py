@@ -1,4 +1,4 @@
-"""Look one content up: by hash, by URI, or by the file itself; every verdict ever committed, newest last."""
+"""Look one content up: by hash, by URI, or by the file itself; every verdict ever made, the standing one last."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class UnknownTargetError(LookupError):
 def look_up(home: Home, target: str) -> dict[str, Any]:
     """One JSON object: identity, every location, the state of the work, and ``verdicts``, newest last.
 
+    After a rollback the verdict by the snapshot that judges now comes last, however old; it alone is ``current``.
+
     target: a SHA-256, a URI or path that a sweep has seen, or a local file, which is then identified by its content.
     Raises UnknownTargetError; FailureError when a local file cannot be read.
     """
@@ -36,6 +38,11 @@ def look_up(home: Home, target: str) -> dict[str, Any]:
         asset = session.get(Asset, sha256) if sha256 else None
         items = session.scalars(select(WorkItem).where(WorkItem.sha256 == sha256)).all() if sha256 else []
         verdicts = session.scalars(select(VerdictRow).where(VerdictRow.sha256 == sha256).order_by(VerdictRow.id)).all()
+        current = _current(home, {row.spec_id for row in verdicts})
+
+        def stands(row: VerdictRow) -> bool:
+            return row.snapshot_id == current.get(row.spec_id)
+
         shown = uri or (locations[0].uri if locations else target)
         facts = dict(asset.facts or {}) if asset else {}
         failed = location if location is not None and location.failure_kind else None
@@ -52,8 +59,17 @@ def look_up(home: Home, target: str) -> dict[str, Any]:
             "declared": facts.get("declared", {}),
             "facts": facts_record(facts),
             "error": {"class": error.failure_kind, "message": error.failure_message} if error else None,
-            "verdicts": [_verdict(session, row, safe_uri(shown), facts) for row in verdicts],
+            "verdicts": [
+                _verdict(session, row, safe_uri(shown), facts) | {"current": stands(row)}
+                for row in sorted(verdicts, key=stands)
+            ],
         }
+
+
+def _current(home: Home, specs: set[str]) -> dict[str, str]:
+    """The snapshot that judges now, by spec."""
+    found = {spec: home.store.current_snapshot(spec) for spec in sorted(specs)}
+    return {spec: entry.id for spec, entry in found.items() if entry is not None}
 
 
 def _identify(session: Session, target: str) -> tuple[str | None, str | None, str]:

@@ -15,7 +15,7 @@ from cluster.outcome import Done, Failure, FailureError
 from cluster.sandbox import Limits, Sandbox
 from cluster.settings import ClusterSettings, default_workers
 from fingerprint_db.spec import FingerprintSpec
-from fingerprint_db.window import FrameWindow, WindowFingerprint
+from fingerprint_db.window import FrameWindow, Predecessors, WindowFingerprint
 from jobs.archive import Fetched, fetch, fetch_parts, is_local, local_path, safe_uri
 from jobs.decode.plan import cut_ranges
 from jobs.decode.protocol import (
@@ -248,11 +248,13 @@ class VideoWorker:
         from fingerprint_db.fingerprint import fingerprint_window
 
         windows: list[WindowFingerprint] = []
+        earlier = Predecessors(request.plan.bursts)
         end: DecodeSummary | Tally | Missed | None = None
         with contextlib.closing(self._sandbox.call(request)) as replies:
             for reply in checked(replies, request.plan, partial=bool(request.present)):
                 if isinstance(reply, FrameWindow):
-                    windows.append(fingerprint_window(reply, device=self._settings.device))
+                    before = earlier.of(reply)
+                    windows.append(fingerprint_window(reply, device=self._settings.device, before=before))
                 else:
                     end = reply
         return windows, end

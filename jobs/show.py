@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from jobs.archive import safe_uri
+from jobs.artefacts import sentences as artefact_sentences
 from jobs.record import describe_verdict
 
 if TYPE_CHECKING:  # the verbs import torch and faiss, which help and look-ups need not wait for
@@ -93,14 +94,34 @@ def file_verdict(console: Console, record: Mapping[str, Any], *, heading: bool =
         name = segment["generator"] or segment["family"] or ""
         times = f"{segment['start_s']:.1f}-{segment['end_s']:.1f} s"
         console.print(f"  {times}: {segment['verdict']} {name} (llr {segment['llr']:.2f})", highlight=False)
+    put_together = _put_together((record.get("evidence") or {}).get("assembly"))
+    if put_together:
+        console.print(f"  put together: {escape(put_together)}", highlight=False, soft_wrap=True)
     if record["nearest"]:
         near = ", ".join(f"{n['generator']} {n['score']:.2f}" for n in record["nearest"][:3])
         console.print(f"  nearest signatures: {near}", style="dim", highlight=False)
-    if said := record["evidence"].get("reconstruction"):
-        console.print(f"  {escape(reconstruction_line(said))}", highlight=False, soft_wrap=True)
+    if given_back := record.get("evidence", {}).get("reconstruction"):
+        console.print(f"  {escape(reconstruction_line(given_back))}", highlight=False, soft_wrap=True)
+    for sentence in artefact_sentences(record.get("evidence", {}).get("artefacts", {})):
+        console.print(f"  {escape(sentence)}", style="dim", highlight=False, soft_wrap=True)
+    if found := record.get("evidence", {}).get("declared"):
+        for line in declared_lines(found):
+            console.print(f"  {escape(line)}", style="dim", highlight=False, soft_wrap=True)
     if record["declared"]:
         said = "; ".join(f"{name}: {value}" for name, value in record["declared"].items())
-        console.print(f"  declared, easily forged: {escape(said[:200])}", style="dim", highlight=False, soft_wrap=True)
+        console.print(f"  in the file's own words: {escape(said[:200])}", style="dim", highlight=False, soft_wrap=True)
+
+
+def declared_lines(found: Mapping[str, Any]) -> list[str]:
+    """The declared evidence in a line or two: what the file says outright, what it fits, what contradicts."""
+    parts = [f"{one['where']}: {one['generator'] or one['makes'] or one['maker']}" for one in found["says_itself"]]
+    if found["c2pa"] and found["c2pa"]["state"] != "absent":
+        parts.insert(0, f"content credentials {found['c2pa']['state']}")
+    if found["speaks"]:
+        first = found["fits"][0]
+        parts.append(f"fits {first['generator']} (posterior {first['posterior']:.2f})")
+    lines = [f"{found['label']}: {'; '.join(parts[:4])}"] if parts else []
+    return lines + ([f"declared against measured: {found['contradiction']}"] if found["contradiction"] else [])
 
 
 def reconstruction_line(said: Mapping[str, Any]) -> str:
@@ -151,7 +172,10 @@ def lookup(console: Console, found: Mapping[str, Any]) -> None:
     if not found["verdicts"] and not found["error"]:
         console.print("  no verdict yet")
     for record in found["verdicts"]:
-        console.print(f"{record['decided_at']}  snapshot {record['snapshot'][:16]}", style="dim", highlight=False)
+        standing = "" if record["current"] else "  (not the snapshot that judges now)"
+        console.print(
+            f"{record['decided_at']}  snapshot {record['snapshot'][:16]}{standing}", style="dim", highlight=False
+        )
         file_verdict(console, record, heading=False)
 
 
@@ -254,6 +278,12 @@ def set_aside_entry(console: Console, entry: SetAside) -> None:
         if value:
             table.add_row(label, escape(value))
     console.print(table)
+
+
+def _put_together(found: Mapping[str, Any] | None) -> str:
+    from fingerprint_db.assembly import summary
+
+    return summary(found) if found else ""
 
 
 def _two_columns(title: str) -> Table:

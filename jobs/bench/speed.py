@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from fingerprint_db.fingerprint import fingerprint_window
+from fingerprint_db.residual import load_planes
 from fingerprint_db.spec import WindowPlan
+from fingerprint_db.temporal import has_cues, measure_cues
 from fingerprint_db.window import FrameWindow
 from jobs.decode.protocol import DecodeRequest, DecoderName
 from jobs.decode.service import serve
@@ -66,6 +68,7 @@ def _measure(files: list[str], settings: Settings, rounds: int, console: Console
         "decode every frame, pyav": lambda path: _decode(path, every, "pyav"),
     }
     taken: dict[str, list[float]] = {name: [] for name in decoding}
+    cueing: list[float] = []
     per_window: list[float] = []
     with Meter(console, "bench", rounds * len(files)) as meter:
         for _ in range(rounds):
@@ -73,14 +76,49 @@ def _measure(files: list[str], settings: Settings, rounds: int, console: Console
                 for name, run in decoding.items():
                     taken[name].append(_timed(functools.partial(run, path)))
                 windows = _decode(path, plan, settings.decoder)
+                cueing.append(_cues_s(windows, time.perf_counter))
                 for window in windows:
                     per_window.append(1000 * _timed(functools.partial(fingerprint_window, window)))
                 meter.advance()
     base = "decode planned windows, pyav"
     found = [_summarise(name, "s", values, base, taken[base]) for name, values in taken.items()]
+    found.append(_summarise("cues of the planned windows", "s", cueing, base, taken[base]))
     if per_window:
         found.append(_summarise("fingerprint a window (decoder + texture)", "ms", per_window, "", per_window))
     return found
+
+
+def cue_shares(path: str, settings: Settings, *, rounds: int) -> list[float]:
+    """What the cues of a file cost over what decoding its windows costs, in CPU time, paired within each round.
+
+    One thread, in this process, warm file cache. Loading the planes and taking their residuals is not counted to the
+    cues: the vectors need them anyway. Empty where no window can be decoded.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    shares = []
+    for _ in range(rounds):
+        started = time.process_time()
+        windows = _decode(path, WindowPlan(), settings.decoder)
+        decoding = time.process_time() - started
+        if windows:
+            shares.append(_cues_s(windows, time.process_time) / decoding)
+    return shares
+
+
+def _cues_s(windows: Sequence[FrameWindow], clock: Callable[[], float]) -> float:
+    """Seconds by ``clock`` that the cues of a file's windows take, their planes loaded before."""
+    import torch
+
+    total = 0.0
+    with torch.inference_mode():
+        for window in filter(has_cues, windows):
+            planes = load_planes(window)
+            started = clock()
+            measure_cues(planes, full_range=window.full_range)
+            total += clock() - started
+    return total
 
 
 def _decode(path: str, plan: WindowPlan, decoder: DecoderName) -> list[FrameWindow]:

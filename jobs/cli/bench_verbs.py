@@ -11,7 +11,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from jobs import show
-from jobs.cli.options import AsJson, progress_console, settings_of
+from jobs.cli.options import AsJson, Workers, progress_console, settings_of
 
 
 class SpeedByDefault(TyperGroup):
@@ -100,6 +100,36 @@ def decoders(
     show_summaries(Console(), bench_decoders(footage, out, plan, progress_console()), as_json=as_json)
 
 
+@bench_app.command()
+def score(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A bench that `bench decoders` made.")],
+    chains: Annotated[
+        list[str] | None, typer.Option("--chain", metavar="x264-crf23|...", help="Only these; may be repeated.")
+    ] = None,
+    embedding: Annotated[
+        Path | None, typer.Option("--embedding", metavar="FILE.npz", help="Weights that `train fingerprint` made.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Deals sources and decoders to folds.")] = 0,
+    workers: Workers = None,
+    as_json: AsJson = False,
+    markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Also write a page.")] = None,
+) -> None:
+    """What the fingerprint is worth on a bench: unseen decoders, closed sets, hard negatives, enrollment, seeds."""
+    from jobs.bench.score import score_bench
+
+    settings = settings_of(context, workers=workers)
+    report = score_bench(
+        folder, settings, chains=chains or (), embedding=embedding, seed=seed, console=progress_console()
+    )
+    if markdown is not None:
+        markdown.write_text(report.to_markdown(), encoding="utf-8")
+    if as_json:
+        print(json.dumps(report.to_json()))
+    else:
+        report.print(Console())
+
+
 @train_app.command("decoders")
 def train_decoders_verb(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where weights and provenance go.")],
@@ -143,3 +173,22 @@ def train_variants_verb(
     for folder in make_variants(vae, footage, out, progress_console()):
         held_out = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["held_out"]
         print(f"{folder.name}\t{held_out['psnr_db']:.2f} dB\tsharp {str(held_out['sharp']).lower()}")
+
+
+@train_app.command("fingerprint")
+def train_fingerprint_verb(
+    bench: Annotated[Path, typer.Argument(metavar="BENCH", help="A bench that `bench decoders` made.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.npz", help="Where the weights go.")],
+    device: Annotated[str, typer.Option("--device", metavar="cpu|cuda")] = "cpu",
+    minutes: Annotated[float, typer.Option("--minutes", min=0.01)] = 30.0,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="In place of minutes; reproducible.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    chains: Annotated[
+        list[str] | None, typer.Option("--chain", metavar="x264-crf23|...", help="Only these; may be repeated.")
+    ] = None,
+) -> None:
+    """Train the learned decoder fingerprint on a bench: contrastive over decoders, content and codec shared."""
+    from jobs.train.fingerprint import FingerprintPlan, train_fingerprint
+
+    plan = FingerprintPlan(minutes=minutes, steps=steps, device=device, seed=seed, chains=tuple(chains or ()))
+    print(json.dumps(train_fingerprint(bench, out, plan, progress_console())))

@@ -25,7 +25,7 @@ from jobs.decode.harvest import Harvest
 from jobs.decode.packets import PacketIndex, Pulse, index_packets
 from jobs.decode.passes import Clock
 from jobs.decode.plan import BurstPlace, CropPlace, plan_bursts, too_short
-from jobs.decode.probe import declared_facts, first_look
+from jobs.decode.probe import credential_facts, declared_facts, first_look
 from jobs.decode.protocol import DecodeRequest, DecoderName, DecodeSummary, VideoFacts
 from jobs.decode.pyav import declared_frames, measured_facts, seconds_of
 from jobs.decode.reader import Reader
@@ -165,7 +165,7 @@ def _look(request: DecodeRequest, sniffed: Sniffed) -> Generator[None, None, _Lo
         harvest.blame("the file is cut")
     reader = Reader(source, sniffed)
     try:
-        facts = declared_facts(source, reader.container, reader.stream)
+        facts = credential_facts(source, declared_facts(source, reader.container, reader.stream))
         if facts.codec in _REFUSED_CODECS or facts.container in _REFUSED_CONTAINERS:
             raise FailureKind.UNSUPPORTED_CODEC.error(
                 f"decord does not read {facts.codec} in {facts.container} reliably; use PyAV."

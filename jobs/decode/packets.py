@@ -18,6 +18,7 @@ from jobs.decode.probe import FIRST_PACKETS, LONGEST_S, SEI_BYTES, encoder_marks
 
 HEARTBEAT_S = 0.5
 MAX_READ_ERRORS = 16  # consecutive; a demuxer that answers only errors is at its end
+_RATE_FRAMES = 4  # fewer have no usual step
 _TAIL = 8  # intervals at the end in which a cut in coded order leaves gaps: the longest usual run of B-frames
 _UNEVEN_SHARE = 0.02  # of the intervals may be off (a dropped frame) before the rate is called variable
 
@@ -75,7 +76,8 @@ class PacketIndex:
     keys: frame numbers, in presentation order, where decoding can begin. count: frames shown; hidden: frames that an
     edit list hides; whole: frames before the gaps that a cut in coded order left at the end. size: coded bytes.
     errors: packets that were unreadable or marked corrupt. uneven: shown at a varying
-    rate. closed: no frame shown before a keyframe is coded after it. marks: the encoder's signature, if any.
+    rate. closed: no frame shown before a keyframe is coded after it. marks: what a file declares that
+    only its packets show, the encoder's signature above all; entries of ``VideoFacts.declared``.
     """
 
     pts: NDArray[np.int64]
@@ -132,9 +134,10 @@ def index_packets(container: InputContainer, stream: VideoStream) -> Generator[N
         pts = np.sort(np.asarray(known, np.int64))
         keys = sorted(int(key) for key in np.searchsorted(pts, np.asarray(known, np.int64)[keyed]))
     whole = frames_before_cut(pts) if len(pts) else len(times)
+    base = float(stream.time_base or 1)
     return PacketIndex(
         pts=pts,
-        base=float(stream.time_base or 1),
+        base=base,
         keys=tuple(keys),
         count=len(times),
         hidden=hidden,
@@ -143,8 +146,17 @@ def index_packets(container: InputContainer, stream: VideoStream) -> Generator[N
         errors=packets.errors + corrupt,
         uneven=uneven_times(pts[:whole]),
         closed=len(pts) > 0 and list(keys) == keyed,
-        marks=marks,
+        marks={**marks, **usual_rate(pts, base)},
     )
+
+
+def usual_rate(pts: NDArray[np.int64], base: float) -> dict[str, str]:
+    """``usual_rate``: frames a second by the median step between frames; {} for too few frames.
+
+    A stream that was cut, or that drops a frame here and there, keeps it while its average rate moves.
+    """
+    step = float(np.median(np.diff(pts))) * base if len(pts) >= _RATE_FRAMES else 0.0
+    return {"usual_rate": f"{1 / step:.6g}"} if step > 0 else {}
 
 
 def uneven_times(pts: NDArray[np.int64]) -> bool:

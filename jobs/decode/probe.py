@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from jobs.decode import sniff
+from jobs.decode.container import container_facts
+from jobs.decode.credentials import credentials
 from jobs.decode.failures import MAX_PIXELS, check_size, failure_of, not_a_video
 from jobs.decode.protocol import VideoFacts
 from jobs.decode.source import Source
+from jobs.decode.tags import tag_facts
 from jobs.errors import FailureKind
 
 # Demuxers that read one recording from one local file. Playlists and scripts (hls, dash, concat, ...) are left out on
@@ -31,6 +35,14 @@ LONGEST_S = 10 * 365.25 * 86400  # a length of more than ten years is a damaged 
 LOWEST_FPS, HIGHEST_FPS = 1e-6, 1e6  # rates outside are reckoned from damaged times
 MAX_DECLARED = 48
 MAX_VALUE = 600
+MAX_SIGNATURE = 1900  # x265 lists every setting it has; x264's quality is past the first 600 characters
+MP4 = ("mp4", "mov")
+# Names that only this module gives. A file may carry a tag of any name, and none may pass for what was found out here.
+OWN_PREFIXES = ("c2pa", "xmp_", "workflow_")
+OWN_NAMES = frozenset(
+    "boxes edits created modified handlers extensions colour clock profile usual_rate encoder_signature".split()
+)
+_COLOUR_UNSAID = 2
 _ENCODER_MARKS = re.compile(
     rb"x264 - core[ -~]+|x265 \(build[ -~]+|SVT-AV1[ -~]{0,200}|Lavc[0-9.]{2,20}|XviD[0-9]{2,6}|DivX[0-9A-Za-z]{2,12}"
 )
@@ -102,8 +114,9 @@ def declared_facts(path: Source, container: InputContainer, stream: VideoStream)
     if duration > LONGEST_S:
         duration = 0.0
     bit_rate = context.bit_rate or container.bit_rate or 0
+    kind = _container_name(path, container)
     return VideoFacts(
-        container=_container_name(path, container),
+        container=kind,
         codec={"libdav1d": "av1", "libaom-av1": "av1"}.get(context.name, context.name),
         pixel_format=context.pix_fmt or "",
         width=context.width,
@@ -118,7 +131,7 @@ def declared_facts(path: Source, container: InputContainer, stream: VideoStream)
         variable_frame_rate=False,
         hdr=context.color_trc in _HDR,
         has_audio=bool(container.streams.audio),
-        declared=_declared(path, container, stream),
+        declared=_declared(path, container, stream, kind),
     )
 
 
@@ -130,7 +143,7 @@ def is_hdr(transfer: int) -> bool:
 def encoder_marks(start: bytes) -> dict[str, str]:
     """The encoder's own signature in the first coded bytes (x264 and x265 write their settings there)."""
     found = _ENCODER_MARKS.search(start)
-    return {"encoder_signature": _clip(found.group().decode("ascii"))} if found else {}
+    return {"encoder_signature": _clip(found.group().decode("ascii"), MAX_SIGNATURE)} if found else {}
 
 
 def _area(video: VideoStream) -> int:
@@ -155,19 +168,46 @@ def _container_name(path: Source, container: InputContainer) -> str:
     return name.split(",")[0]
 
 
-def _declared(path: Source, container: InputContainer, stream: VideoStream) -> Mapping[str, str]:
-    """Tags of the container, then of the video stream (prefixed where both have one), cut to a bounded size."""
+def _declared(path: Source, container: InputContainer, stream: VideoStream, kind: str) -> Mapping[str, str]:
+    """Tags of the container, then of the video stream (prefixed where both have one), then what was read here.
+
+    Bounded in number and size. What is read here has names of its own, which no tag of the file can take.
+    """
     told: dict[str, str] = {}
     for prefix, tags in (("", container.metadata), ("video_", stream.metadata)):
         for key, value in tags.items():
-            name = _clip(key.lower(), 60)
-            told[name if not prefix or name not in told else prefix + name] = _clip(str(value))
             if len(told) >= MAX_DECLARED:
                 break
+            name = _clip(key.lower(), 60)
+            name = f"tag_{name}" if name in OWN_NAMES or name.startswith(OWN_PREFIXES) else name
+            told[name if not prefix or name not in told else prefix + name] = _clip(str(value))
+    found = container_facts(path, os.path.getsize(path)) if kind in MP4 else {}
+    found |= tag_facts({key.lower(): str(value) for key, value in container.metadata.items()})
+    found |= _stream_facts(stream)
+    told.update({name: _clip(value) for name, value in found.items() if value})
     told.update(encoder_marks(stream.codec_context.extradata or b""))
-    if sniff.declares_c2pa(path):
-        told["c2pa"] = "a manifest is present; its signature was not verified"
     return told
+
+
+def _stream_facts(stream: VideoStream) -> dict[str, str]:
+    """The stream's own headers, by the numbers of ITU-T H.273 for colour. clock: ticks of its time base a second."""
+    context = stream.codec_context
+    colour = (context.color_primaries, context.color_trc, context.colorspace)
+    told = {"profile": str(context.profile or ""), "clock": str(1 / stream.time_base) if stream.time_base else ""}
+    if any(number not in (0, _COLOUR_UNSAID) for number in colour) or context.color_range:
+        ranges = {1: "limited", 2: "full"}
+        told["colour"] = "/".join(str(int(number)) for number in colour)
+        told["colour"] += f" {ranges.get(int(context.color_range), 'range unsaid')}"
+    return told
+
+
+def credential_facts(path: Source, facts: VideoFacts) -> VideoFacts:
+    """The facts with what the file's content credentials say, which takes the whole file to be read."""
+    found = credentials(path, os.path.getsize(path), facts.container)
+    if found is None:
+        return facts
+    said = {name: _clip(value) for name, value in found.flat().items()}
+    return replace(facts, declared={**facts.declared, **said})
 
 
 def _clip(text: str, limit: int = MAX_VALUE) -> str:

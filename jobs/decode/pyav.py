@@ -16,7 +16,7 @@ from jobs.decode.outline import outline
 from jobs.decode.packets import PacketIndex, index_packets
 from jobs.decode.passes import Clock, decode_pass
 from jobs.decode.plan import BurstPlace, plan_bursts, too_short
-from jobs.decode.probe import declared_facts, first_look
+from jobs.decode.probe import credential_facts, declared_facts, first_look
 from jobs.decode.protocol import (
     BurstRange,
     DecodeRequest,
@@ -94,6 +94,11 @@ class PyAVDecoder:
         try:
             facts = declared_facts(source, reader.container, reader.stream)
             by_seeking = self._by_seeking(request.path, facts)
+            if request.bursts is None or request.bursts.first == 0:
+                yield None
+                # Once a file: a manifest's hash is taken over all of it. Where only parts are here, a file that has a
+                # manifest ends as missed, and is fetched whole.
+                facts = credential_facts(source, facts)
             if request.bursts is not None and not by_seeking:
                 yield harvest.tally(facts, 0, astray=True)
                 return

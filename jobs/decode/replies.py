@@ -74,6 +74,14 @@ def outlined(replies: Iterable[object], plan: WindowPlan, size: int, at_most: in
     raise FailureError(ClusterFault.CRASHED.failure("the decoder sent an outline that makes no sense"))
 
 
+def described(replies: Iterable[object]) -> VideoFacts:
+    """The answer of ``jobs.decode.declaration``. Raises FailureError (crashed) for nonsense."""
+    found = [reply for reply in replies if reply is not None]
+    if len(found) == 1 and isinstance(found[0], VideoFacts) and _are_facts(found[0], []):
+        return found[0]
+    raise FailureError(ClusterFault.CRASHED.failure("the decoder sent facts that make no sense"))
+
+
 def _are_parts(parts: Extents, size: int) -> bool:
     edges = [edge for part in parts for edge in part]
     ascending = all(one < other for one, other in itertools.pairwise(edges))

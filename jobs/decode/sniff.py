@@ -14,7 +14,6 @@ from jobs.decode.source import Source
 HEAD_BYTES = 4096
 MP4 = "MP4/QuickTime"
 MAX_BOXES = 4096  # top-level boxes looked at; a fragmented mp4 has one pair a fragment
-_C2PA_UUID = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")  # C2PA 2.1, "Embedding manifests into BMFF"
 
 _IMAGES = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -123,20 +122,6 @@ def missing_bytes(path: str | Source) -> int:
         if head.startswith(b"\x1aE\xdf\xa3"):
             return max(0, _matroska_end(file) - size)
     return 0
-
-
-def declares_c2pa(path: str | Source) -> bool:
-    """Whether an MP4 carries a C2PA manifest box; its signature is not verified."""
-    size = Path(path).stat().st_size
-    with _opened(path) as file:
-        if file.read(8)[4:8] not in _BOXES:
-            return False
-        for start, _, kind in _boxes(file, size):
-            if kind == b"uuid":
-                file.seek(start + 8)
-                if file.read(16) == _C2PA_UUID:
-                    return True
-    return False
 
 
 def _opened(path: str | Source) -> BinaryIO:

@@ -117,6 +117,8 @@ def file_of(number: int, windows: int) -> FileFingerprint:
                 decoder=vector[:DECODER_DIM],
                 texture=vector[DECODER_DIM:],
                 cues={"flicker": float(rng.normal())},
+                traces={"change": rng.normal(size=16).astype(np.float32), "first": np.array([np.nan, 1], np.float32)},
+                picture_types="IPBB" * 4,
             )
         )
     return FileFingerprint(content(number), 1000 + number, FACTS, 1.0, "" if windows else "too short", tuple(made))
@@ -207,3 +209,7 @@ def every_window_is_readable(home: Home) -> None:
             assert np.array_equal(window.decoder, original.decoder)
             assert np.array_equal(window.texture, original.texture)
             assert window.cues == original.cues
+            assert window.picture_types == original.picture_types
+            assert window.traces.keys() == original.traces.keys()
+            for name, series in original.traces.items():
+                assert np.array_equal(window.traces[name], series, equal_nan=True)

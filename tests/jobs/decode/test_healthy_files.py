@@ -276,12 +276,14 @@ def test_what_the_file_declares_is_passed_on(tmp_path: Path) -> None:
     assert "crf" in declared["encoder_signature"]
 
 
-def test_a_c2pa_manifest_is_declared_not_believed(tmp_path: Path, zoo: Callable[[str], Path]) -> None:
+def test_a_manifest_that_is_none_is_unreadable_and_its_absence_is_an_answer_too(
+    tmp_path: Path, zoo: Callable[[str], Path]
+) -> None:
     box = bytes.fromhex("d8fec3d61b0e483c92975828877ec481") + bytes(20)
     path = tmp_path / "signed.mp4"
     path.write_bytes(zoo("h264.mp4").read_bytes() + (8 + len(box)).to_bytes(4, "big") + b"uuid" + box)
-    assert "not verified" in decode(path)[1].facts.declared["c2pa"]
-    assert "c2pa" not in decode(zoo("h264.mp4"))[1].facts.declared
+    assert decode(path)[1].facts.declared["c2pa"] == "unreadable"
+    assert decode(zoo("h264.mp4"))[1].facts.declared["c2pa"] == "absent"
 
 
 def test_the_same_file_gives_the_same_windows_every_time(zoo: Callable[[str], Path]) -> None:

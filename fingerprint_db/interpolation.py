@@ -1,0 +1,160 @@
+"""Were frames made from their neighbours? Synthesised frames, told from repeated ones and from camera footage.
+
+A synthesised frame lies half-way (or a quarter) between two others, so the blocks of its picture go on evenly through
+it: their motion has no acceleration there, and has all of it at the frames that were there before. Folding the
+acceleration over the frame numbers of all bursts shows that rhythm. It is a rhythm of where things are, not of how
+sharp they are: a codec's B-frames are softer than its P-frames in every film, but they do not move things.
+
+Repeated frames (``fingerprint_db.repeats``) are no synthesis and are told first. A conversion between rates that blends
+(25 to 30) has no whole period and is not recognised. Interpolation does not show that a video was generated:
+televisions and phones interpolate camera footage too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+
+from fingerprint_db.bursts import Burst, Floats, Timeline
+from fingerprint_db.repeats import PATTERNS, repeats, without_repeats
+
+Kind = Literal["none", "interpolated", "repeated"]
+
+PERIODS = (2, 3, 4)
+# Of the statistic "contrast over (its standard error + this)", dB: keeps a chance of few or still frames small.
+_SOFT = MappingProxyType({"acceleration": 2.0, "acceleration_coarse": 2.0, "middle": 0.7})
+_WEIGHT = MappingProxyType({"acceleration": 1.0, "acceleration_coarse": 0.5, "middle": 0.5})
+_LIMIT = 4.0  # no series alone decides
+# Chosen on camera footage; docs/assembly.md says on which, and how others do at thresholds that they did not choose.
+THRESHOLDS: Mapping[int, float] = MappingProxyType({2: 2.05, 3: 2.4, 4: 3.0})
+CYCLES = 4  # a rhythm of fewer turns is chance
+# Of two frames made in four, the middle one is as steady as the others: a fold by four then shows twice the contrast of
+# a fold by two, and two thirds of it where every second frame was made.
+_FOURFOLD = 1.15
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """A fold of one period. phase: the frame number, modulo the period, of the frames that were there before.
+
+    score: the larger the clearer. contrast: how much more acceleration those frames have than the others, dB.
+    share: of the bursts, those that show it on their own.
+    """
+
+    period: int
+    phase: int
+    score: float
+    contrast: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """What the sequence of frames is. pattern: of repeats, how often each frame is shown in turn, ``2:3``.
+
+    period: of the rhythm in frames, 0 without one. score: of the best rhythm of synthesis whatever the kind, above 0
+    where it passes its threshold. frozen: (second, length in s) of stretches where the picture is held.
+    """
+
+    kind: Kind
+    period: int
+    pattern: str
+    score: float
+    contrast: float
+    share: float
+    repeated: float
+    frozen: tuple[tuple[float, float], ...]
+
+
+def cadence(film: Timeline) -> Cadence:
+    """What a file's bursts say of its frame sequence."""
+    repeated, pattern, frozen = repeats(film)
+    moving = replace(film, bursts=tuple(without_repeats(burst) for burst in film.bursts))
+    found = {period: rhythm(moving, period) for period in PERIODS}
+    clear = [each for each in found.values() if each.score >= THRESHOLDS[each.period]]
+    best = max(clear or found.values(), key=lambda each: each.score - THRESHOLDS[each.period])
+    if clear and {2, 4} & {each.period for each in clear}:
+        if best.period == 4 and found[2] in clear and found[4].contrast < _FOURFOLD * found[2].contrast:
+            best = found[2]
+        elif best.period == 2 and found[4] in clear and found[4].contrast >= _FOURFOLD * found[2].contrast:
+            best = found[4]
+    kind: Kind = "none"
+    period = 0
+    if pattern:
+        kind, period = "repeated", len(PATTERNS[pattern])
+    elif clear:
+        kind, period = "interpolated", best.period
+    elif frozen:
+        kind = "repeated"
+    return Cadence(
+        kind, period, pattern, best.score - THRESHOLDS[best.period], best.contrast, best.share, repeated, frozen
+    )
+
+
+def rhythm(film: Timeline, period: int) -> Rhythm:
+    """The clearest phase of one period; score 0 where too few frames were seen.
+
+    Where frame numbers of different bursts are not on one grid, every burst finds its own phase and the median counts.
+    """
+    if film.steady or len(film.bursts) == 1:
+        scores, contrast = _fold(film.bursts, period)
+        phase = int(np.argmax(scores))
+        alone = [_fold((burst,), period, cycles=2)[0] for burst in film.bursts]
+        share = float(np.mean([s[phase] > 0 and s[phase] == s.max() for s in alone]))
+        return Rhythm(period, phase, float(scores[phase]), float(contrast[phase]), share)
+    each = [_fold((burst,), period) for burst in film.bursts]
+    best = [int(np.argmax(scores)) for scores, _ in each]
+    score = float(np.median([scores[phase] for (scores, _), phase in zip(each, best, strict=True)]))
+    strength = float(np.median([c[phase] for (_, c), phase in zip(each, best, strict=True)]))
+    return Rhythm(period, best[0], score, strength, float(np.mean([s.max() >= THRESHOLDS[period] for s, _ in each])))
+
+
+def _fold(bursts: tuple[Burst, ...], period: int, cycles: int = CYCLES) -> tuple[Floats, Floats]:
+    """Score and contrast of the acceleration for every phase, (period,) each."""
+    total, contrast = np.zeros(period), np.zeros(period)
+    for name, weight in _WEIGHT.items():
+        found, error = contrasts(bursts, name, period, cycles)
+        total += weight * np.clip(found / (error + _SOFT[name]), -_LIMIT, _LIMIT)
+        if name == "acceleration":
+            contrast = found
+    return total, contrast
+
+
+def contrasts(bursts: tuple[Burst, ...], name: str, period: int, cycles: int = CYCLES) -> tuple[Floats, Floats]:
+    """Mean of a series at each phase less that at the others, and its standard error; (period,) each.
+
+    The moving mean over a whole period is taken off first, so that what drifts gives nothing. 0 with an infinite error
+    where a phase has fewer than two frames, and everywhere for fewer turns than ``cycles``.
+    """
+    values, phases = [], []
+    for burst in bursts:
+        away = without_trend(burst.mean(name), period)
+        known = np.isfinite(away)
+        values.append(away[known])
+        phases.append(burst.numbers[known] % period)
+    value, phase = np.concatenate(values), np.concatenate(phases)
+    found, error = np.zeros(period), np.full(period, np.inf)
+    if len(value) < cycles * period:
+        return found, error
+    for at in range(period):
+        own, rest = value[phase == at], value[phase != at]
+        if min(len(own), len(rest)) < 2:
+            continue
+        spread = ((own - own.mean()) ** 2).sum() + ((rest - rest.mean()) ** 2).sum()
+        found[at] = own.mean() - rest.mean()
+        error[at] = np.sqrt(spread / (len(value) - 2) * (1 / len(own) + 1 / len(rest)))
+    return found, error
+
+
+def without_trend(series: Floats, period: int) -> Floats:
+    """The series less its moving mean over one period (the ends of an even one count half); NaN at the ends."""
+    kernel = np.full(period, 1 / period) if period % 2 else np.array([0.5, *([1.0] * (period - 1)), 0.5]) / period
+    reach = len(kernel) // 2
+    out = np.full(len(series), np.nan)
+    for at in range(reach, len(series) - reach):
+        out[at] = series[at] - kernel @ series[at - reach : at + reach + 1]
+    return out

@@ -1,0 +1,267 @@
+"""`makersmark bench score`: what the fingerprint is worth on decoders whose truth is known, with bounds and nulls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+
+from fingerprint_db.embedding import Embedding, embedding_from_bytes
+from fingerprint_db.normalise import Floats
+from jobs.bench.trials import (
+    SHOTS,
+    Fold,
+    Rows,
+    closed_set,
+    design_distances,
+    detection_scores,
+    enrolled_late,
+    folds_of,
+    pooled_auc,
+)
+from jobs.bench.windows import CAMERA, NEGATIVE, BenchWindows, load_windows
+from jobs.errors import BadUsageError
+from jobs.evaluate.evidence.report import EvidenceReport, Figure
+from jobs.evaluate.metrics import auc, bootstrap_by_source, clopper_pearson
+from jobs.settings import Settings
+
+POOLED = (1, 16, 64)
+FALSE_CALLS = 0.05
+_REPLICATES = 500
+# What the figures stand against, by the number of the last chain's quality where a goal names one.
+_UNSEEN_GOALS = {18: ".92", 23: ".85", 28: ".75"}
+_CLOSED_GOALS = {23: "70 %, 25 points above the null", 28: "55 %, 25 points above the null"}
+_NETS_GOALS = {23: "85 %", 28: "70 %"}
+
+
+def score_bench(
+    folder: Path,
+    settings: Settings,
+    *,
+    chains: Sequence[str] = (),
+    embedding: Path | None = None,
+    seed: int = 0,
+    console: Console,
+) -> EvidenceReport:
+    """Fingerprint the bench's coded clips and judge them by folds over footage sources and decoders.
+
+    embedding: weights of a learned fingerprint that joins the others; footage it was trained on is judged by no fold.
+    Raises BadUsageError where the folder holds no bench or not these chains, or the file no weights.
+    """
+    torch.set_num_threads(1)
+    learned = _load(embedding) if embedding is not None else None
+    windows = load_windows(folder, settings, chains=chains, embedding=learned, console=console)
+    seen = np.isin(windows.source, list(learned.provenance["sources"]) if learned is not None else [])
+    folds = [replace(fold, judged=fold.judged & ~seen) for fold in folds_of(windows, seed)]
+
+    def tell(step: str) -> None:
+        console.print(step, style="dim", highlight=False)
+
+    scores = detection_scores(windows, folds, tell)
+    figures = [*_unseen(windows, scores, seed), *_negatives(windows, scores)]
+    tell("closed sets")
+    sharp = windows.sharp & np.isin(windows.kind, ("A", "B", "C", "D"))
+    figures += _named(windows, folds, sharp, "sharp decoders named", _CLOSED_GOALS)
+    nets = windows.kind == "A"
+    figures += _named(windows, folds, nets, "published nets named", _NETS_GOALS)
+    tell("enrollment")
+    figures += _enrolled(windows, folds, sharp, seed)
+    tell("distances")
+    distances, said = _distances(windows, sharp, seed)
+    notes = [
+        f"{_counted(windows, np.ones(len(windows), bool))} through {_listed(np.unique(windows.chain).tolist())}; "
+        f"{len(folds)} folds over sources, drawn by seed {seed}.",
+        "Every figure counts windows of 16 frames from footage whose source the judging fold had not seen.",
+        *said,
+    ]
+    if learned is not None:
+        notes.append(
+            f"With the learned fingerprint {learned.id}; footage of its {len(learned.provenance['sources'])} sources "
+            "is learned from and never judged."
+        )
+    if windows.left_out:
+        notes.append(f"{len(windows.left_out)} files gave no window, among them {windows.left_out[0]}.")
+    return EvidenceReport(
+        "decoders", "The fingerprint on known decoders", (*figures, *distances), tuple(notes), _detail(windows)
+    )
+
+
+def _load(file: Path) -> Embedding:
+    try:
+        return embedding_from_bytes(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadUsageError(f"{file} cannot be used: {error}") from error
+
+
+def _unseen(windows: BenchWindows, scores: Floats, seed: int) -> list[Figure]:
+    """AUC of unseen decoders against camera footage of the same contents, a window and pooled over windows."""
+    found: list[Figure] = []
+    groups = [(name, windows.decoder == name) for name in np.unique(windows.decoder[windows.kind == "B"])]
+    groups += [("simulated decoders", (windows.kind == "D") & windows.sharp)]
+    groups += [("published nets", windows.kind == "A"), ("trained instances", (windows.kind == "C") & windows.sharp)]
+    for name, made in groups:
+        for chain in np.unique(windows.chain):
+            rows = made & (windows.chain == chain) & np.isfinite(scores)
+            if not rows.any():
+                continue
+            camera = (
+                (windows.kind == CAMERA) & (windows.chain == chain) & np.isin(windows.content, windows.content[rows])
+            )
+            for count in POOLED:
+                found.append(_ranked(windows, scores, rows, camera, f"{name}, unseen, {chain}", chain, count, seed))
+    return found
+
+
+def _ranked(
+    windows: BenchWindows, scores: Floats, rows: Rows, camera: Rows, name: str, chain: str, count: int, seed: int
+) -> Figure:
+    both = np.flatnonzero(rows | camera)
+    made = rows[both]
+
+    def statistics(drawn: NDArray[np.intp]) -> Mapping[str, float]:
+        own, plain = scores[both[drawn]][made[drawn]], scores[both[drawn]][~made[drawn]]
+        if not len(own) or not len(plain):
+            return {"auc": float("nan")}
+        return {"auc": auc(own, plain) if count == 1 else pooled_auc(own, plain, count, seed, draws=400)}
+
+    bounds = bootstrap_by_source(
+        windows.source[both].tolist(), ["all"] * len(both), statistics, replicates=_REPLICATES, seed=seed
+    )["auc"]
+    whole = auc(scores[rows], scores[camera]) if count == 1 else pooled_auc(scores[rows], scores[camera], count, seed)
+    low, high = _edges(bounds)
+    return Figure(
+        f"{name}: AUC, {count} window{'s' * (count > 1)}",
+        whole,
+        low,
+        high,
+        n=_counted(windows, rows | camera),
+        goal=_UNSEEN_GOALS.get(_quality(chain), "") if count == 64 and windows.kind[rows][0] == "B" else "",
+        how="against the same contents' camera footage; a decoder that no fold learned from"
+        + ("; means of windows of different contents of one side, drawn with replacement" if count > 1 else ""),
+    )
+
+
+def _negatives(windows: BenchWindows, scores: Floats) -> list[Figure]:
+    found = []
+    for chain in np.unique(windows.chain):
+        here = windows.chain == chain
+        camera = scores[here & (windows.kind == CAMERA)]
+        camera = camera[np.isfinite(camera)]
+        if not len(camera):
+            continue
+        threshold = float(np.quantile(camera, 1 - FALSE_CALLS))
+        for name in np.unique(windows.decoder[windows.kind == NEGATIVE]):
+            rows = here & (windows.decoder == name) & np.isfinite(scores)
+            calls = int((scores[rows] > threshold).sum())
+            low, high = clopper_pearson(calls, int(rows.sum()))
+            found.append(
+                Figure(
+                    f"{name}, {chain}: called decoded",
+                    calls / max(1, int(rows.sum())),
+                    low,
+                    high,
+                    n=_counted(windows, rows),
+                    goal="10 % or less",
+                    how=f"at the threshold that {FALSE_CALLS:.0%} of plain camera windows of the chain pass",
+                )
+            )
+    return found
+
+
+def _named(
+    windows: BenchWindows, folds: Sequence[Fold], members: Rows, title: str, goals: Mapping[int, str]
+) -> list[Figure]:
+    names = np.unique(windows.decoder[members])
+    if len(names) < 2:
+        return []
+    right, null = closed_set(windows, folds, members)
+    judged = np.any([fold.judged for fold in folds], axis=0)
+    found = []
+    for chain in np.unique(windows.chain):
+        rows = members & (windows.chain == chain) & judged
+        for label, hits, goal, how in (
+            (title, right, goals.get(_quality(chain), ""), f"closed set of {len(names)}, chance {1 / len(names):.3f}"),
+            (f"{title}, null", null, "", "the same by the high-frequency cue alone"),
+        ):
+            found.append(_share(windows, hits, rows, f"{label}, {chain}", goal, how))
+    return found
+
+
+def _enrolled(windows: BenchWindows, folds: Sequence[Fold], members: Rows, seed: int) -> list[Figure]:
+    asked, right = enrolled_late(windows, folds, members, seed)
+    return [
+        _share(
+            windows,
+            right,
+            asked & (windows.chain == chain),
+            f"enrolled from {SHOTS} clips, rank-1, {chain}",
+            "85 %" if _quality(chain) == 23 else "",
+            f"a decoder that training had not seen, among {len(np.unique(windows.decoder[members]))}",
+        )
+        for chain in np.unique(windows.chain[asked])
+    ]
+
+
+def _share(windows: BenchWindows, hits: Rows, rows: Rows, name: str, goal: str, how: str) -> Figure:
+    """A share of windows with bounds from resampling sources."""
+    at = np.flatnonzero(rows)
+
+    def statistics(drawn: NDArray[np.intp]) -> Mapping[str, float]:
+        return {"share": float(hits[at[drawn]].mean())}
+
+    bounds = bootstrap_by_source(windows.source[at].tolist(), ["all"] * len(at), statistics, replicates=_REPLICATES)
+    low, high = _edges(bounds["share"])
+    return Figure(name, float(hits[at].mean()), low, high, n=_counted(windows, rows), goal=goal, how=how)
+
+
+def _distances(windows: BenchWindows, members: Rows, seed: int) -> tuple[list[Figure], list[str]]:
+    pairs = list(design_distances(windows, members, seed)) if len(np.unique(windows.decoder[members])) > 1 else []
+    sides = {same: np.array([value for alike, value in pairs if alike == same]) for same in (True, False)}
+    if not len(sides[True]) or not len(sides[False]):
+        return [], ["Seeds against architectures: this bench has no two sets of weights of one sharp architecture."]
+    figures = [
+        Figure(
+            f"squared distance between {'two seeds of one architecture' if same else 'two architectures'}",
+            float(np.median(values)),
+            float(np.quantile(values, 0.25)),
+            float(np.quantile(values, 0.75)),
+            n=f"{len(values)} pairs (quartiles in place of bounds)",
+            how="median over pairs, in units of the spread between contents, cross-validated over sources",
+        )
+        for same, values in sides.items()
+    ]
+    nearer = auc(sides[False], sides[True])
+    said = (
+        f"A pair of two architectures is further apart than a pair of seeds with probability {nearer:.2f} (chance .50)."
+    )
+    return figures, [said]
+
+
+def _detail(windows: BenchWindows) -> dict[str, Any]:
+    names, counts = np.unique(windows.decoder, return_counts=True)
+    return {"windows": dict(zip(names.tolist(), counts.tolist(), strict=True)), "left_out": list(windows.left_out)}
+
+
+def _edges(bounds: tuple[float, float] | None) -> tuple[float | None, float | None]:
+    return bounds or (None, None)
+
+
+def _counted(windows: BenchWindows, rows: Rows) -> str:
+    contents, sources = len(np.unique(windows.content[rows])), len(np.unique(windows.source[rows]))
+    return f"{int(rows.sum())} windows, {contents} contents of {sources} sources"
+
+
+def _quality(chain: str) -> int:
+    """The CRF of a plain x264 chain, 0 for any other: goals are stated for those."""
+    rest = chain.removesuffix("-aligned").removeprefix("x264-crf")
+    return int(rest) if rest.isdigit() else 0
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(str(name) for name in names)

@@ -1,0 +1,215 @@
+"""`makersmark train fingerprint`: the learned embedding, contrastive over decoders, on a bench's aligned clips.
+
+Every batch holds groups that share content, crop and codec chain, so that only the decoder tells their members apart.
+Decoders of kind B are never trained on: they stay the held-out truth.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from torch import Tensor, nn
+
+from fingerprint_db.embedding import EMBEDDING_DIM, EmbeddingNet, embedding_to_bytes
+from jobs.bench.pictures import Picture, load_pictures
+from jobs.bench.windows import CAMERA, NEGATIVE
+from jobs.errors import BadUsageError
+from jobs.evaluate.metrics import auc
+from jobs.progress import Meter
+
+_SCORED = 64  # pictures a call when nothing is learned
+_TEMPERATURE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintPlan:
+    """How the embedding is trained. minutes or steps: which ends it; with steps the same seed gives the same weights.
+
+    groups: contents in a batch; members: versions of each, the untouched one among them. side: of the square crops.
+    """
+
+    minutes: float = 30.0
+    steps: int | None = None
+    groups: int = 4
+    members: int = 6
+    side: int = 160
+    learning_rate: float = 2e-3
+    device: str = "cpu"
+    seed: int = 0
+    chains: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class _Pool:
+    """Pictures of one split. groups: rows by (content, chain), those alone that have a camera member and others."""
+
+    pictures: Sequence[Picture]
+    groups: list[list[int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        found: dict[tuple[str, str, int], list[int]] = {}
+        for row, picture in enumerate(self.pictures):
+            found.setdefault((picture.content, picture.chain, picture.place), []).append(row)
+        self.groups = [
+            rows for rows in found.values() if len(rows) > 1 and any(self.pictures[row].kind == CAMERA for row in rows)
+        ]
+
+
+def train_fingerprint(bench: Path, out: Path, plan: FingerprintPlan, console: Console) -> Mapping[str, Any]:
+    """Trains on the bench's train split, checks on its validation split, writes ``out`` and returns the provenance.
+
+    Raises BadUsageError where the bench has no chain, or no train split with decoders in it.
+    """
+    torch.manual_seed(plan.seed)
+    torch.set_num_threads(1)
+    everything = [
+        picture for picture in load_pictures(bench, chains=plan.chains, console=console) if picture.kind != "B"
+    ]
+    pools = {split: _Pool([p for p in everything if p.split == split]) for split in ("train", "validation")}
+    classes = sorted({p.decoder for p in pools["train"].pictures if _taught(p) and p.kind not in (CAMERA, NEGATIVE)})
+    if not pools["train"].groups or not classes:
+        raise BadUsageError(f"{bench} has no sharp decoders of kinds A, C or D on footage of the train split")
+    net, heads = EmbeddingNet(), _Heads(len(classes) + 1)
+    trained = _fit(net, heads, pools["train"], classes, plan, console)
+    provenance: dict[str, Any] = {
+        "what": "learned decoder fingerprint",
+        "bench": {"contents": len({p.content for p in everything}), "windows": len(everything), "classes": classes},
+        "chains": sorted({p.chain for p in everything}),
+        "sources": sorted({p.source for p in pools["train"].pictures}),
+        "seed": plan.seed,
+        "side": plan.side,
+        "validation": _check(net, heads, pools["validation"], plan.device),
+        **trained,
+        "versions": {"torch": torch.__version__, "makersmark": metadata.version("makersmark")},
+    }
+    data = embedding_to_bytes(net, {name: value for name, value in provenance.items() if name != "seconds"})
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    part.write_bytes(data)
+    os.replace(part, out)
+    return provenance
+
+
+class _Heads(nn.Module):
+    """What the training asks of an embedding: which decoder, and decoded or not. Thrown away afterwards."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.decoder = nn.Linear(EMBEDDING_DIM, classes)
+        self.decoded = nn.Linear(EMBEDDING_DIM, 1)
+
+
+def contrastive_loss(vectors: Tensor, labels: Tensor) -> Tensor:
+    """Supervised contrastive loss (Khosla et al. 2020, eq. 2) of (N, D) unit vectors; lone labels are left out."""
+    alike = labels[:, None] == labels[None, :]
+    alike.fill_diagonal_(False)
+    logits = vectors @ vectors.T / _TEMPERATURE
+    logits = logits.masked_fill(torch.eye(len(labels), dtype=torch.bool, device=labels.device), -1e9)
+    log_share = logits - torch.logsumexp(logits, dim=1, keepdim=True)
+    partners = alike.sum(dim=1)
+    each = -(log_share * alike).sum(dim=1) / partners.clamp_min(1)
+    return each[partners > 0].mean() if bool((partners > 0).any()) else vectors.sum() * 0.0
+
+
+def _fit(
+    net: EmbeddingNet, heads: _Heads, pool: _Pool, classes: Sequence[str], plan: FingerprintPlan, console: Console
+) -> dict[str, Any]:
+    device = torch.device(plan.device)
+    net.to(device).train()
+    heads.to(device)
+    optimiser = torch.optim.AdamW([*net.parameters(), *heads.parameters()], lr=plan.learning_rate, weight_decay=1e-2)
+    number = {name: i + 1 for i, name in enumerate(classes)}
+    rng = np.random.default_rng(plan.seed)
+    losses: list[float] = []
+    started = time.monotonic()
+    total = plan.steps or max(1, round(plan.minutes * 60))
+    with Meter(console, "train fingerprint", total) as meter:
+        for batch in _batches(pool, plan, rng):
+            spent = time.monotonic() - started
+            done = len(losses) / plan.steps if plan.steps is not None else spent / (plan.minutes * 60)
+            if done >= 1:
+                break
+            for group in optimiser.param_groups:
+                group["lr"] = plan.learning_rate * (min(1.0, done / 0.05) * 0.5 * (1 + np.cos(np.pi * done)) + 0.01)
+            rows, crops = batch
+            labels = torch.tensor([number.get(pool.pictures[row].decoder, 0) for row in rows], device=device)
+            asked = torch.tensor([pool.pictures[row].kind != "A" for row in rows], device=device)
+            vectors = net(crops.to(device))
+            decoded = heads.decoded(vectors)[:, 0]
+            loss = contrastive_loss(vectors, labels)
+            loss = loss + nn.functional.cross_entropy(heads.decoder(vectors) / _TEMPERATURE, labels)
+            wanted = (labels > 0).float()
+            binary = nn.functional.binary_cross_entropy_with_logits(decoded / _TEMPERATURE, wanted, reduction="none")
+            loss = loss + binary[asked].mean()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimiser.step()
+            losses.append(float(loss.detach()))
+            meter.advance(1 if plan.steps is not None else 0, note=f"loss {losses[-1]:.2f}")
+    tenth = max(1, len(losses) // 10)
+    return {
+        "steps": len(losses),
+        "seconds": round(time.monotonic() - started, 1),
+        "losses": [round(float(np.mean(part)), 4) for part in (losses[:tenth], losses[-tenth:])],
+    }
+
+
+def _batches(pool: _Pool, plan: FingerprintPlan, rng: np.random.Generator) -> Iterator[tuple[list[int], Tensor]]:
+    """Rows and (N, C, side, side) crops without end; members of a group share place and flip."""
+    while True:
+        rows: list[int] = []
+        crops: list[NDArray[np.float16]] = []
+        for at in rng.integers(len(pool.groups), size=plan.groups):
+            group = pool.groups[at]
+            camera = [row for row in group if pool.pictures[row].kind == CAMERA]
+            others = [row for row in group if row not in camera and _taught(pool.pictures[row])]
+            chosen = camera[:1] + [int(row) for row in rng.permutation(others)[: plan.members - 1]]
+            _, height, width = pool.pictures[chosen[0]].pixels.shape
+            side = min(plan.side, height, width) // 2 * 2
+            top, left = (int(rng.integers(extent - side + 1)) for extent in (height, width))
+            flip = bool(rng.integers(2))
+            for row in chosen:
+                crop = pool.pictures[row].pixels[:, top : top + side, left : left + side]
+                crops.append(crop[:, :, ::-1] if flip else crop)
+            rows += chosen
+        least = min(crop.shape[1] for crop in crops)
+        stacked = np.stack([crop[:, :least, :least] for crop in crops]).astype(np.float32)
+        yield rows, torch.from_numpy(stacked)
+
+
+def _taught(picture: Picture) -> bool:
+    """Blur is no fingerprint: a decoder that fails the gate is not learned from, hard negatives are."""
+    return picture.sharp or picture.kind == NEGATIVE
+
+
+def _check(net: EmbeddingNet, heads: _Heads, pool: _Pool, device: str) -> dict[str, float]:
+    """AUC of decoded against camera windows of the validation split, by chain, and of hard negatives against camera."""
+    found: dict[str, float] = {}
+    if not pool.pictures:
+        return found
+    net.eval()
+    scores = np.zeros(len(pool.pictures))
+    with torch.inference_mode():
+        for row, picture in enumerate(pool.pictures):
+            pixels = torch.from_numpy(picture.pixels.astype(np.float32)).to(device)[None]
+            scores[row] = float(heads.decoded(net(pixels))[0, 0])
+    kinds = np.array([p.kind if _taught(p) else "" for p in pool.pictures])
+    chains = np.array([p.chain for p in pool.pictures])
+    for chain in sorted(set(chains)):
+        camera = scores[(chains == chain) & (kinds == CAMERA)]
+        for label, made in (("decoded", np.isin(kinds, ("C", "D"))), ("hard negatives", kinds == NEGATIVE)):
+            value = auc(scores[(chains == chain) & made], camera)
+            if np.isfinite(value):
+                found[f"{label} against camera, {chain}"] = round(value, 4)
+    return found
