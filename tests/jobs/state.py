@@ -78,7 +78,7 @@ def _apart(where: str, one: Any, other: Any) -> list[str]:
     if isinstance(one, dict) and isinstance(other, dict):
         names = sorted({*one, *other}, key=str)
         return [line for n in names for line in _apart(f"{where} > {n}", one.get(n, MISSING), other.get(n, MISSING))]
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
         return [line for n, pair in enumerate(zip(one, other, strict=True)) for line in _apart(f"{where}[{n}]", *pair)]
     same = one == other or (isinstance(one, float) and isinstance(other, float) and one != one and other != other)
     return [] if same else [f"{where}: {str(one)[:200]} here, {str(other)[:200]} there"]
