@@ -149,7 +149,11 @@ def _window_rows(file: FileFingerprint, spec_id: str, sweep_id: str | None) -> I
             "decoder": window.decoder,
             "texture": window.texture,
             "cues": list(window.cues.items()),
-            "traces": list(window.traces.items()),
+            # A frame without a value is null: SQL would take NaN for the largest of numbers.
+            "traces": [
+                (name, [None if value != value else value for value in series.tolist()])
+                for name, series in window.traces.items()
+            ],
             "picture_types": window.picture_types,
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import re
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ T = TypeVar("T")
 # Whole operations are tried so often; below that the S3 client repeats single requests (see open_store).
 ATTEMPTS = 3
 FIRST_PAUSE_S = 0.5
+ADDRESS = re.compile(r"\w+://\S*")
 
 
 def open_store(uri: str) -> tuple[Any, str]:
@@ -56,10 +58,11 @@ def storage_failure(error: BaseException, what: str) -> FailureError:
     if isinstance(error, FailureError):
         return error
     number = getattr(error, "errno", None)
-    text = f"{type(error).__name__} {error}"
+    # Without addresses: a port such as 40327, or a file's name, would pass for the store's answer.
+    text = ADDRESS.sub("", f"{type(error).__name__} {error}")
     if isinstance(error, FileNotFoundError) or number in (errno.ENOENT, errno.ENOTDIR) or "NoSuch" in text:
         return FailureKind.NOT_FOUND.error(f"{what} does not exist")
-    denied = ("AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoCredentials", "403")
+    denied = ("AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoCredentials", "(403)")
     if isinstance(error, PermissionError) or any(word in text for word in denied):
         return FailureKind.ACCESS_DENIED.error(f"access to {what} is denied; check its permissions or credentials")
     if isinstance(error, IsADirectoryError):
