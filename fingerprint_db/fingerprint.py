@@ -13,8 +13,8 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from fingerprint_db.cues.measure import has_cues, measure_cues
 from fingerprint_db.residual import load_planes
-from fingerprint_db.temporal import has_cues, measure_cues
 from fingerprint_db.texture import texture_numbers
 from fingerprint_db.traces import measure_traces
 from fingerprint_db.vae_decoder import decoder_numbers
@@ -42,22 +42,7 @@ def fingerprint_window(
         texture = texture_numbers(planes).vector().cpu().numpy()
         cues = measure_cues(planes, full_range=window.full_range) if has_cues(window) else {}
         traces = measure_traces(planes, window, None if before is None else load_planes(before, device))
-    height, width = window.luma.shape[1:]
-    return WindowFingerprint(
-        burst=window.burst,
-        crop=window.crop,
-        top=window.top,
-        left=window.left,
-        height=int(height),
-        width=int(width),
-        start_s=float(window.times_s[0]) if len(window.times_s) else 0.0,
-        end_s=float(window.times_s[-1]) if len(window.times_s) else 0.0,
-        decoder=decoder,
-        texture=texture,
-        cues=cues,
-        traces=traces,
-        picture_types=planes.picture_types,
-    )
+    return WindowFingerprint.of(window, decoder=decoder, texture=texture, cues=cues, traces=traces)
 
 
 def fingerprint_windows(

@@ -100,6 +100,35 @@ class WindowFingerprint:
     traces: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     picture_types: str = ""
 
+    @classmethod
+    def of(
+        cls,
+        window: FrameWindow,
+        *,
+        decoder: NDArray[np.float32] | None = None,
+        texture: NDArray[np.float32] | None = None,
+        cues: Mapping[str, float] | None = None,
+        traces: Mapping[str, NDArray[np.float32]] | None = None,
+    ) -> WindowFingerprint:
+        """What was measured of a window, under its place and times; what was not measured stays empty."""
+        height, width = window.luma.shape[1:]
+        times, none = window.times_s, np.zeros(0, np.float32)
+        return cls(
+            burst=window.burst,
+            crop=window.crop,
+            top=window.top,
+            left=window.left,
+            height=int(height),
+            width=int(width),
+            start_s=float(times[0]) if len(times) else 0.0,
+            end_s=float(times[-1]) if len(times) else 0.0,
+            decoder=none if decoder is None else decoder,
+            texture=none if texture is None else texture,
+            cues=cues or {},
+            traces=traces or {},
+            picture_types=window.picture_types.ljust(window.frames, "?")[: window.frames],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Quality:

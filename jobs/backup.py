@@ -30,7 +30,7 @@ from jobs.home import Home
 from jobs.models import ItemState, RetiredPart
 from jobs.parts import Part, committed_parts, damage, is_absent
 from jobs.progress import Meter
-from jobs.reconstruct.registry import FACTS
+from jobs.reconstruct.registry import FACTS, FOLDER
 from jobs.sweeps import INTERRUPTED, RUNNING
 
 DATABASE = "makersmark.sqlite"
@@ -135,9 +135,9 @@ def _copy_files(home: Home, engine: Engine, folder: Folder, summary: BackupSumma
             _copy_file(home, folder, name, summary)
     for identity in snapshots:
         _copy_snapshot(home, folder, identity, there, summary)
-    kept = {entry.uri: entry.size for entry in folder.listing("checkpoints")}
+    kept = {entry.uri: entry.size for entry in folder.listing(FOLDER)}
     # A checkpoint's facts come last, as when it was kept: half a copy has none, and does not count.
-    for entry in sorted(home.folder.listing("checkpoints"), key=lambda one: (one.uri.endswith(FACTS), one.uri)):
+    for entry in sorted(home.folder.listing(FOLDER), key=lambda one: (one.uri.endswith(FACTS), one.uri)):
         if entry.uri.endswith(FACTS) or kept.get(entry.uri) != entry.size:
             _copy_file(home, folder, entry.uri, summary)
         else:

@@ -16,7 +16,6 @@ from jobs.errors import BadUsageError
 from jobs.evaluate.cache import EvaluationCache
 from jobs.evaluate.chain import EvaluationChain, parse_chain
 from jobs.evaluate.evidence import EvidenceOptions, measure_evidence
-from jobs.evaluate.evidence.report import EvidenceReport
 from jobs.evaluate.gather import gather
 from jobs.evaluate.grid import grid_chains
 from jobs.evaluate.judging import Known
@@ -24,6 +23,7 @@ from jobs.evaluate.manifest import ManifestError, load_manifest, resolve_by_cata
 from jobs.evaluate.report import EvaluationReport
 from jobs.evaluate.run import EvaluationOptions, Protocol, evaluate
 from jobs.home import Home
+from jobs.measured import MeasuredReport
 from jobs.progress import Meter
 from jobs.scan import current_spec
 from jobs.settings import Settings
@@ -115,7 +115,7 @@ def evaluate_evidence(
     checkpoints: Sequence[Path],
     out: Path | None,
     console: Console,
-) -> EvidenceReport:
+) -> MeasuredReport:
     """Measure one kind of the evidence beside verdicts (jobs.evaluate.evidence). cache: as in ``run_evaluation``.
 
     Raises BadUsageError with one sentence for a kind or manifest that cannot be used.

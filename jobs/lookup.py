@@ -43,6 +43,7 @@ def look_up(home: Home, target: str) -> dict[str, Any]:
         def stands(row: VerdictRow) -> bool:
             return row.snapshot_id == current.get(row.spec_id)
 
+        reconstructed = compose(findings(session, sha256)) if sha256 else None
         shown = uri or (locations[0].uri if locations else target)
         facts = dict(asset.facts or {}) if asset else {}
         failed = location if location is not None and location.failure_kind else None
@@ -60,7 +61,7 @@ def look_up(home: Home, target: str) -> dict[str, Any]:
             "facts": facts_record(facts),
             "error": {"class": error.failure_kind, "message": error.failure_message} if error else None,
             "verdicts": [
-                _verdict(session, row, safe_uri(shown), facts) | {"current": stands(row)}
+                _verdict(session, row, safe_uri(shown), facts, reconstructed) | {"current": stands(row)}
                 for row in sorted(verdicts, key=stands)
             ],
         }
@@ -92,8 +93,9 @@ def _identify(session: Session, target: str) -> tuple[str | None, str | None, st
     raise UnknownTargetError(f"nothing is known of {safe_uri(target)}: no sweep has listed it and no such file is here")
 
 
-def _verdict(session: Session, row: VerdictRow, uri: str, facts: dict[str, Any]) -> dict[str, Any]:
-    reconstructed = compose(findings(session, row.sha256))
+def _verdict(
+    session: Session, row: VerdictRow, uri: str, facts: dict[str, Any], reconstructed: dict[str, Any] | None
+) -> dict[str, Any]:
     segments = session.scalars(
         select(SegmentMatch).where(SegmentMatch.verdict_id == row.id).order_by(SegmentMatch.ordinal)
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from sqlalchemy import Engine, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from cluster.outcome import FailureError
-from jobs.archive import CHUNK, Folder
+from jobs.archive import Folder, file_sha256
 from jobs.errors import FailureKind
 from jobs.ledger import refuse_stale
 from jobs.models import ResultPart, RetiredPart, VerdictRow, WorkItem, utc_now
@@ -79,14 +78,6 @@ def damage(part: Part, path: Path) -> str | None:
     except (pa.ArrowException, OSError) as error:
         return f"cannot be read as Parquet ({type(error).__name__})"
     return None if rows == part.rows else f"has {rows} rows instead of {part.rows}"
-
-
-def file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as source:
-        while block := source.read(CHUNK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def is_absent(error: FailureError) -> bool:

@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 
 def judge_file(matcher: Matcher, file: FileFingerprint, spec_id: str) -> Verdict:
-    """The matcher's verdict on a fingerprinted file, with the evidence beside it.
-
-    A file that brought no window carries the decoder's own words as the reason.
-    """
-    verdict = matcher.judge(file.windows, file.facts.quality(file.coverage), spec_id=spec_id)
-    if not file.windows and file.shortfall:
-        verdict = replace(verdict, reason=file.shortfall)
+    """The matcher's verdict on a fingerprinted file, with the evidence beside it."""
+    verdict = verdict_on(matcher, file, spec_id)
     return replace(verdict, evidence=evidence_of(file, verdict))
+
+
+def verdict_on(matcher: Matcher, file: FileFingerprint, spec_id: str) -> Verdict:
+    """The verdict alone; a file that brought no window carries the decoder's own words as the reason."""
+    verdict = matcher.judge(file.windows, file.facts.quality(file.coverage), spec_id=spec_id)
+    return replace(verdict, reason=file.shortfall) if not file.windows and file.shortfall else verdict
 
 
 def file_record(

@@ -86,7 +86,7 @@ def pooled(values: Sequence[float], definition: CueDefinition) -> float:
 
 
 def file_values(windows: Sequence[WindowFingerprint]) -> dict[str, float]:
-    """Every cue's value of a file, from those of its windows that have cues (fingerprint_db.temporal.has_cues).
+    """Every cue's value of a file, from those of its windows that have cues (fingerprint_db.cues.measure.has_cues).
 
     Empty where one was measured before all of today's cues were: their arithmetic changed together.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.archive.fetching import CHUNK, Fetched, fetch, fetch_parts
+from jobs.archive.fetching import CHUNK, Fetched, fetch, fetch_parts, file_sha256
 from jobs.archive.folder import Folder
 from jobs.archive.listing import VIDEO_SUFFIXES, Listed, ask_archive, list_archive
 from jobs.archive.stores import storage_failure
@@ -18,6 +18,7 @@ __all__ = [
     "canonical_uri",
     "fetch",
     "fetch_parts",
+    "file_sha256",
     "is_local",
     "list_archive",
     "local_path",

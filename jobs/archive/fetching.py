@@ -103,6 +103,12 @@ def _tag(info: Mapping[str, Any]) -> str:
     return " ".join(str(value) for value in [info.get("size"), *told] if value) if any(told) else ""
 
 
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a local file of our own, hex. Raises OSError."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
 def _hash_in_place(path: Path) -> Fetched:
     digest = hashlib.sha256()
     size = 0

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from cluster.outcome import FailureError
+from jobs.archive import file_sha256
 from jobs.decode.thumbnail import read_packaging
 from jobs.demo.footage import ARCHIVE, FPS, KNOWN, Photograph, Shot
 from jobs.demo.packages import DemoPackageMissing
 from jobs.encode import Rgb, read_frames
 from jobs.errors import BadUsageError
-from jobs.evaluate.manifest import Label, ManifestError, content_sha256, load_manifest
+from jobs.evaluate.manifest import Label, ManifestError, load_manifest
 
 SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".y4m"))
 # Sides of every cut are multiples of this, so that each decoder's own stride fits without padding.
@@ -172,7 +173,7 @@ def _probe(rows: Sequence[tuple[str, str, Path]]) -> tuple[list[Footage], list[L
         fps = Fraction(packed.fps).limit_denominator(1001) if 1 <= packed.fps <= 240 else Fraction(25)
         coded = FirstCompression(packed.codec, round(packed.bit_rate / 1000, 1), packed.encoder)
         frames = min(packed.frames, REACH_FRAMES)
-        digest = content_sha256(path)
+        digest = file_sha256(path)
         found.append(Footage(name, source, height, width, frames, fps, coded, digest, path))
     return found, left
 

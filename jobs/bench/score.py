@@ -27,8 +27,8 @@ from jobs.bench.trials import (
 )
 from jobs.bench.windows import CAMERA, NEGATIVE, BenchWindows, load_windows
 from jobs.errors import BadUsageError
-from jobs.evaluate.evidence.report import EvidenceReport, Figure
 from jobs.evaluate.metrics import auc, bootstrap_by_source, clopper_pearson
+from jobs.measured import Figure, MeasuredReport
 from jobs.settings import Settings
 
 POOLED = (1, 16, 64)
@@ -48,7 +48,7 @@ def score_bench(
     embedding: Path | None = None,
     seed: int = 0,
     console: Console,
-) -> EvidenceReport:
+) -> MeasuredReport:
     """Fingerprint the bench's coded clips and judge them by folds over footage sources and decoders.
 
     embedding: weights of a learned fingerprint that joins the others; footage it was trained on is judged by no fold.
@@ -87,7 +87,7 @@ def score_bench(
         )
     if windows.left_out:
         notes.append(f"{len(windows.left_out)} files gave no window, among them {windows.left_out[0]}.")
-    return EvidenceReport(
+    return MeasuredReport(
         "decoders", "The fingerprint on known decoders", (*figures, *distances), tuple(notes), _detail(windows)
     )
 

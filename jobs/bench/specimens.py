@@ -134,23 +134,7 @@ def _measured(window: FrameWindow, before: FrameWindow | None) -> WindowFingerpr
     with torch.inference_mode():
         planes = load_planes(window)
         traces = measure_traces(planes, window, None if before is None else load_planes(before))
-    height, width = window.luma.shape[1:]
-    none = np.zeros(0, np.float32)
-    return WindowFingerprint(
-        window.burst,
-        window.crop,
-        window.top,
-        window.left,
-        int(height),
-        int(width),
-        float(window.times_s[0]),
-        float(window.times_s[-1]),
-        none,
-        none,
-        {},
-        traces,
-        planes.picture_types,
-    )
+    return WindowFingerprint.of(window, traces=traces)
 
 
 def _keep(path: Path, windows: Sequence[WindowFingerprint]) -> None:

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from fingerprint_db.cues.measure import has_cues, measure_cues
 from fingerprint_db.fingerprint import fingerprint_window
 from fingerprint_db.residual import load_planes
 from fingerprint_db.spec import WindowPlan
-from fingerprint_db.temporal import has_cues, measure_cues
 from fingerprint_db.window import FrameWindow
 from jobs.decode.protocol import DecodeRequest, DecoderName
 from jobs.decode.service import serve

@@ -11,7 +11,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from jobs import show
-from jobs.cli.options import AsJson, Workers, progress_console, settings_of
+from jobs.cli.options import AsJson, Workers, hand_over, progress_console, settings_of
 
 
 class SpeedByDefault(TyperGroup):
@@ -122,12 +122,7 @@ def score(
     report = score_bench(
         folder, settings, chains=chains or (), embedding=embedding, seed=seed, console=progress_console()
     )
-    if markdown is not None:
-        markdown.write_text(report.to_markdown(), encoding="utf-8")
-    if as_json:
-        print(json.dumps(report.to_json()))
-    else:
-        report.print(Console())
+    hand_over(report, as_json=as_json, markdown=markdown)
 
 
 @train_app.command("decoders")

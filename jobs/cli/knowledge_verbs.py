@@ -20,6 +20,7 @@ from jobs.cli.options import (
     Db,
     Home,
     Workers,
+    hand_over,
     name_failures,
     open_home,
     progress_console,
@@ -250,13 +251,10 @@ def evaluate(
             out=out,
             console=progress_console(),
         )
-        if markdown is not None:
-            markdown.write_text(measured.to_markdown(), encoding="utf-8")
-        if as_json:
-            print(json.dumps(measured.to_json()))
-        else:
-            measured.print(Console())
+        hand_over(measured, as_json=as_json, markdown=markdown)
         return
+    if checkpoints or limit or out is not None:
+        raise BadUsageError("--vae, --limit and --out go with --evidence KIND")
     report = run_evaluation(
         manifest,
         settings,
@@ -270,11 +268,6 @@ def evaluate(
     )
     if html is not None:
         html.write_text(to_html(report), encoding="utf-8")
-    if markdown is not None:
-        markdown.write_text(report.to_markdown(), encoding="utf-8")
-    if as_json:
-        print(json.dumps(report.to_json()))
-    else:
-        report.print(Console())
+    hand_over(report, as_json=as_json, markdown=markdown)
     unreadable = [left for left in report.left_out if left.kind not in ("duplicate", "contradictory", "enrolled")]
     name_failures({left.name: f"{left.kind}: {left.message}" for left in unreadable})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 from rich.console import Console
@@ -28,6 +29,24 @@ RayAddress = Annotated[str | None, typer.Option("--ray-address", help="A running
 Decoder = Annotated[str | None, typer.Option("--decoder", metavar="pyav|decord", help="Which library decodes.")]
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Settings file (TOML).")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, for other tools.")]
+
+
+class Report(Protocol):
+    """What a measuring verb comes back with."""
+
+    def to_json(self) -> dict[str, Any]: ...
+    def to_markdown(self) -> str: ...
+    def print(self, console: Console) -> None: ...
+
+
+def hand_over(report: Report, *, as_json: bool, markdown: Path | None) -> None:
+    """A report on standard output, for people or as one JSON object, and as a page where one is asked for."""
+    if markdown is not None:
+        markdown.write_text(report.to_markdown(), encoding="utf-8")
+    if as_json:
+        print(json.dumps(report.to_json()))
+    else:
+        report.print(Console())
 
 
 def settings_of(context: typer.Context, **flags: Any) -> Settings:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib import metadata
+from typing import TypeVar
 
 from cluster.outcome import ClusterFault, FailureError
 from fingerprint_db.window import FrameWindow
 from jobs.decode.protocol import Decoder, DecodeRequest, DecoderName, DecodeSummary, LengthRequest, Missed, Outline
 from jobs.decode.tally import Tally
+
+Reply = TypeVar("Reply")
 
 
 def serve(
@@ -20,14 +23,14 @@ def serve(
 
     Errors: FailureError only, of a class in jobs.errors or ``internal`` for a fault of ours.
     """
-    try:
-        yield None  # the child is up, the decoder may still be loading
-        if isinstance(request, LengthRequest):
-            from jobs.decode.pyav import PyAVDecoder
+    yield None  # the child is up, the decoder may still be loading
+    yield from guarded(_answers(request))
 
-            yield from PyAVDecoder().outline(request)  # container claims only, for decord too
-        else:
-            yield from _decoder(request.decoder).decode(request)
+
+def guarded(replies: Iterator[Reply]) -> Iterator[Reply]:
+    """What a decoding child answers, with its unforeseen exceptions as failures of class ``internal``."""
+    try:
+        yield from replies
     except FailureError:
         raise
     except Exception as error:
@@ -35,6 +38,17 @@ def serve(
         raise FailureError(
             ClusterFault.INTERNAL.failure(f"The decoder met an unforeseen {type(error).__name__}: {told}")
         ) from error
+
+
+def _answers(
+    request: DecodeRequest | LengthRequest,
+) -> Iterator[FrameWindow | DecodeSummary | Tally | Missed | Outline | None]:
+    if isinstance(request, LengthRequest):
+        from jobs.decode.pyav import PyAVDecoder
+
+        yield from PyAVDecoder().outline(request)  # container claims only, for decord too
+    else:
+        yield from _decoder(request.decoder).decode(request)
 
 
 def decoder_version(name: DecoderName) -> str:

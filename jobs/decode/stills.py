@@ -6,6 +6,8 @@ lies some five steps below that of the frames between (measured: 17.8 against 23
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,12 +20,12 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from cluster.outcome import ClusterFault, FailureError
 from fingerprint_db.window import Plane
 from jobs.decode.failures import check_size, failure_of
 from jobs.decode.pixels import cut, layout_of
 from jobs.decode.probe import declared_facts, first_look, open_container, pick_stream
 from jobs.decode.protocol import VideoFacts
+from jobs.decode.service import guarded
 from jobs.decode.source import Source
 from jobs.errors import FailureKind
 
@@ -73,16 +75,8 @@ class StillsEnd:
 
 def serve(request: StillsRequest) -> Iterator[Still | StillsEnd | None]:
     """In a child: the keyframes in order of time, then the end. Errors: FailureError as of the window decoders."""
-    try:
-        yield None
-        yield from read_stills(request)
-    except FailureError:
-        raise
-    except Exception as error:
-        told = (str(error).splitlines() or [""])[0][:200]
-        raise FailureError(
-            ClusterFault.INTERNAL.failure(f"The decoder met an unforeseen {type(error).__name__}: {told}")
-        ) from error
+    yield None
+    yield from guarded(read_stills(request))
 
 
 def read_stills(request: StillsRequest) -> Iterator[Still | StillsEnd | None]:
@@ -147,15 +141,11 @@ def check_still(still: Still) -> bool:
 def _keyframes(container: InputContainer, stream: VideoStream) -> list[tuple[int, int]]:
     """Time stamp and size of every keyframe's packet; no frame is decoded."""
     found: list[tuple[int, int]] = []
-    try:
-        for number, packet in enumerate(container.demux(stream)):
-            if number >= MAX_PACKETS:
-                break
+    with contextlib.suppress(av.error.FFmpegError, OSError):  # damage ends the walk; what came before counts
+        for packet in itertools.islice(container.demux(stream), MAX_PACKETS):
             stamp = packet.pts if packet.pts is not None else packet.dts
             if packet.size and packet.is_keyframe and stamp is not None:
                 found.append((int(stamp), int(packet.size)))
-    except (av.error.FFmpegError, OSError):
-        pass  # damage further on ends the walk; what came before counts
     return found
 
 

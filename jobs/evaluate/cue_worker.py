@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from cluster.executor import Completion
 from cluster.local import LocalExecutor
 from cluster.outcome import Done, Failure
@@ -14,10 +12,10 @@ from cluster.sandbox import Limits, Sandbox
 from cluster.settings import ClusterSettings, default_workers
 from fingerprint_db.spec import WindowPlan
 from fingerprint_db.window import FrameWindow, WindowFingerprint
+from jobs.archive import file_sha256
 from jobs.decode.protocol import DecodeRequest, DecoderName, DecodeSummary
 from jobs.decode.replies import REPLIES, REPLY_MB, checked
 from jobs.errors import FailureKind
-from jobs.evaluate.manifest import content_sha256
 from jobs.scan import DECODE_SERVICE, FileFingerprint
 from jobs.settings import Settings
 
@@ -44,28 +42,14 @@ def window_cues(window: FrameWindow) -> WindowFingerprint:
     """The window's cues, none where it has none (``has_cues``), in the form in which fingerprints keep them."""
     import torch
 
+    from fingerprint_db.cues.measure import has_cues, measure_cues
     from fingerprint_db.residual import load_planes
-    from fingerprint_db.temporal import has_cues, measure_cues
 
     cues: dict[str, float] = {}
     if has_cues(window):
         with torch.inference_mode():
             cues = measure_cues(load_planes(window), full_range=window.full_range)
-    height, width = window.luma.shape[1:]
-    return WindowFingerprint(
-        burst=window.burst,
-        crop=window.crop,
-        top=window.top,
-        left=window.left,
-        height=int(height),
-        width=int(width),
-        start_s=float(window.times_s[0]),
-        end_s=float(window.times_s[-1]),
-        decoder=np.zeros(0, np.float32),
-        texture=np.zeros(0, np.float32),
-        cues=cues,
-        picture_types=window.picture_types,
-    )
+    return WindowFingerprint.of(window, cues=cues)
 
 
 class _CueWorker:
@@ -97,7 +81,7 @@ class _CueWorker:
             raise FailureKind.DAMAGED.error("the decoder ended without saying what it had read")
         path = Path(task)
         return FileFingerprint(
-            sha256=content_sha256(path),
+            sha256=file_sha256(path),
             size=path.stat().st_size,
             facts=summary.facts,
             coverage=summary.coverage,

@@ -16,7 +16,7 @@ from jobs.evaluate.figures import Judged
 from jobs.evaluate.folds import Fold
 from jobs.evaluate.gather import Evidence
 from jobs.evaluate.manifest import Clip, Label, Resolve
-from jobs.record import judge_file
+from jobs.record import verdict_on
 from jobs.snapshots import CAMERA
 
 Copies = Mapping[str, Evidence]  # evidence of the same clips through another chain, by clip name
@@ -163,7 +163,7 @@ def _judged(
     resolve: Resolve,
 ) -> Judged:
     """The verdict in the manifest's names. filming: the classes that are cameras."""
-    verdict: Verdict = judge_file(matcher, seen.file, spec_id)
+    verdict: Verdict = verdict_on(matcher, seen.file, spec_id)
     nearest = next((near.generator for near in verdict.nearest if near.generator not in filming), None)
     lead = matcher.leading(seen.file.windows)
     if lead is not None:

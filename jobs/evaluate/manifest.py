@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from fingerprint_db.catalogue import CatalogueError, load_catalogue
+from jobs.archive import file_sha256
 
 REQUIRED_COLUMNS = ("path", "label", "generator", "source")
 OPTIONAL_COLUMNS = ("decoder_family", "same_page")
@@ -120,12 +120,6 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def content_sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """(line number, row) for every row that is not blank, values stripped."""
     try:
@@ -181,7 +175,7 @@ def _clip(row: Mapping[str, str], file: Path, resolve: Resolve) -> Clip:
         family=family,
         source=row["source"],
         same_page=row["same_page"],
-        sha256=content_sha256(file),
+        sha256=file_sha256(file),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from jobs.archive import file_sha256
 from jobs.bench.vae import TINY_DECODER, TINY_ENCODER, class_of, load_network, tiny_network
 from jobs.errors import BadUsageError
 from jobs.train.classes import Autoencoder
@@ -53,14 +53,7 @@ class Source:
 
     def sha256(self) -> dict[str, str]:
         """Of every file, by name."""
-        found = {}
-        for name in self.files:
-            digest = hashlib.sha256()
-            with open(self.folder / name, "rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-            found[name] = digest.hexdigest()
-        return found
+        return {name: file_sha256(self.folder / name) for name in self.files}
 
 
 def find_source(folder: Path) -> Source:

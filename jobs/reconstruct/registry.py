@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fingerprint_db.reconstruction import ReconstructionModel
+from jobs.archive import file_sha256
 from jobs.errors import HomeError
 from jobs.home import Home
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:  # torch takes seconds to import, and a look-up wants names an
 FOLDER = "checkpoints"
 FACTS = "provenance.json"  # written last
 _VERSION = 1
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,11 +112,7 @@ def opened(home: Home, checkpoint: Checkpoint, *, device: str = "cpu") -> Iterat
     with tempfile.TemporaryDirectory(prefix="makersmark-checkpoint-") as folder:
         for name, wanted in checkpoint.files.items():
             with home.folder.reading(f"{checkpoint.folder}/{name}") as path:
-                digest = hashlib.sha256()
-                with open(path, "rb") as file:
-                    while block := file.read(_BLOCK):
-                        digest.update(block)
-                if digest.hexdigest() != wanted:
+                if file_sha256(path) != wanted:
                     raise HomeError(f"{checkpoint.folder}/{name} is not what was enrolled; enroll the checkpoint again")
                 _place(path, Path(folder) / name)
         yield open_network(Source(Path(folder), checkpoint.cls, tuple(checkpoint.files)), device=device)

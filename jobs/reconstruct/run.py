@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import operator
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.outcome import Failure, FailureError
@@ -26,6 +28,7 @@ from jobs.scan import current_spec
 
 # Verdicts that speak of a decoder, whatever the likelihood ratio.
 SPEAKING = frozenset(("synthetic", "family", "attributed"))
+_ROWS = 1000  # of verdicts at a time
 NO_CHECKPOINT = "no checkpoint is enrolled in this home; makersmark enroll GENERATOR --vae DIR keeps one"
 
 
@@ -138,7 +141,7 @@ class ReconstructSummary:
 def reconstruct_home(home: Home, *, everything: bool, limit: int | None, console: Console) -> ReconstructSummary:
     """Ask every checkpoint about the shortlisted contents of a home (all of them with ``everything``) and store it.
 
-    A content is shortlisted by its newest verdict. Started again, it goes on; a content that one checkpoint has not
+    A content is shortlisted by its standing verdict. Started again, it goes on; a content that one checkpoint has not
     seen yet is asked of that one alone. Raises BadUsageError without a checkpoint.
     """
     started = time.monotonic()
@@ -147,7 +150,7 @@ def reconstruct_home(home: Home, *, everything: bool, limit: int | None, console
         seen = {one.id: measured(home.engine, one.id) for one in reconstructor.checkpoints}
         families = kin(reconstructor.checkpoints)
         todo = []
-        for sha256, record in _judged(home, current_spec(home.settings).id):
+        for sha256, record in standing_verdicts(home, current_spec(home.settings).id):
             if not (everything or shortlisted(record, families)):
                 summary.passed_over += 1
                 continue
@@ -186,18 +189,20 @@ def _one(
     summary.failures[uris[0] if uris else sha256] = failure or gone
 
 
-def _judged(home: Home, spec_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every content's newest verdict in the form of a record, by content."""
-    newest = (
-        select(func.max(VerdictRow.id))
+def standing_verdicts(home: Home, spec_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every content's standing verdict as a record, by content: the current snapshot's, else the newest."""
+    current = home.store.current_snapshot(spec_id)
+    stands = VerdictRow.snapshot_id == (current.id if current is not None else "")
+    query = (
+        select(VerdictRow.sha256, VerdictRow.llr, VerdictRow.verdict, VerdictRow.nearest)
         .where(VerdictRow.spec_id == spec_id)
-        .group_by(VerdictRow.sha256)
-        .scalar_subquery()
+        .order_by(VerdictRow.sha256, stands, VerdictRow.id)
+        .execution_options(yield_per=_ROWS)
     )
-    query = select(VerdictRow).where(VerdictRow.id.in_(newest)).order_by(VerdictRow.sha256)
     with Session(for_reading(home.engine)) as session:
-        for row in session.scalars(query):
-            yield row.sha256, {"error": None, "llr": row.llr, "verdict": row.verdict, "nearest": row.nearest}
+        for sha256, rows in itertools.groupby(session.execute(query), key=operator.itemgetter(0)):
+            *_, (_, llr, verdict, nearest) = rows
+            yield sha256, {"error": None, "llr": llr, "verdict": verdict, "nearest": nearest}
 
 
 def _places(home: Home, sha256: str) -> list[str]:

@@ -22,7 +22,11 @@ def with_reconstruction(
     if not Home.exists(settings):
         raise BadUsageError(NO_CHECKPOINT)
     home = Home(settings)
-    reconstructor = Reconstructor(home)
+    try:
+        reconstructor = Reconstructor(home)
+    except BaseException:
+        home.close()
+        raise
     return _enriched(records, home, reconstructor, everything)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from fingerprint_db.cues.definitions import CUE_NAMES
 from fingerprint_db.fingerprint import (
     DECODER_DIM,
     TEXTURE_DIM,
@@ -16,7 +17,6 @@ from fingerprint_db.fingerprint import (
     fingerprint_windows,
     texture_names,
 )
-from fingerprint_db.temporal import CUE_NAMES
 from fingerprint_db.window import FrameWindow, WindowFingerprint
 from tests.fingerprint_db.reference import make_window, moving_scene, whole
 

@@ -1,6 +1,6 @@
 """How often the evidence beside a verdict is right, and how often it alarms on camera footage: one module a kind.
 
-Each module has ``measure(manifest, settings, *, options, console) -> EvidenceReport``; all figures of one kind come
+Each module has ``measure(manifest, settings, *, options, console) -> MeasuredReport``; all figures of one kind come
 from one call, with what they were measured on beside them.
 """
 
@@ -15,7 +15,7 @@ from typing import Protocol, cast
 from rich.console import Console
 
 from jobs.errors import BadUsageError
-from jobs.evaluate.evidence.report import EvidenceReport
+from jobs.measured import MeasuredReport
 from jobs.settings import Settings
 
 KINDS: Mapping[str, str] = {
@@ -44,12 +44,12 @@ class EvidenceOptions:
 class _Module(Protocol):
     def measure(
         self, manifest: Path, settings: Settings, *, options: EvidenceOptions, console: Console
-    ) -> EvidenceReport: ...
+    ) -> MeasuredReport: ...
 
 
 def measure_evidence(
     kind: str, manifest: Path, settings: Settings, *, options: EvidenceOptions, console: Console
-) -> EvidenceReport:
+) -> MeasuredReport:
     """The figures of one kind of evidence on labelled clips. Raises BadUsageError for a kind that there is not."""
     if kind not in KINDS:
         raise BadUsageError(f"there is no evidence called {kind!r}; choose one of {', '.join(KINDS)}")

@@ -27,9 +27,9 @@ from jobs.decode.thumbnail import read_packaging
 from jobs.demo.packages import installed
 from jobs.encode import CodecChain
 from jobs.evaluate.evidence import EvidenceOptions
-from jobs.evaluate.evidence.report import EvidenceReport, Figure
 from jobs.evaluate.manifest import Label, load_manifest
 from jobs.evaluate.metrics import clopper_pearson
+from jobs.measured import Figure, MeasuredReport
 from jobs.settings import Settings
 
 REPEATED = ("24-in-60", "24-in-30", "double", "triple", "convert-25-30-repeat", "frozen")
@@ -68,7 +68,7 @@ class _Read:
         return self.specimen.source.page
 
 
-def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, console: Console) -> EvidenceReport:
+def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, console: Console) -> MeasuredReport:
     """All figures of the assembly evidence, on ``options.limit`` camera clips at most (0: all)."""
     found = load_manifest(manifest)
     sources, notes = _sources(found.clips, options.limit)
@@ -90,7 +90,7 @@ def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, con
     published = [read for source in sources if (read := _as_published(source, folder)) is not None]
     figures = [*_interpolation(reads, published), *_repeats(reads), *_seams(reads, published)]
     clips = [_line(read) for read in (*reads, *published)]
-    return EvidenceReport("assembly", "How a video was put together", tuple(figures), tuple(notes), {"files": clips})
+    return MeasuredReport("assembly", "How a video was put together", tuple(figures), tuple(notes), {"files": clips})
 
 
 def _sources(clips: Sequence[Any], limit: int) -> tuple[list[Source], list[str]]:

@@ -25,13 +25,13 @@ from jobs.evaluate.chain import EvaluationChain
 from jobs.evaluate.cue_ranges import REPLICATES, Bounded, Seen, alarms_of, false_alarms, range_table, write_ranges
 from jobs.evaluate.cue_worker import measure_files
 from jobs.evaluate.evidence import EvidenceOptions
-from jobs.evaluate.evidence.report import EvidenceReport, Figure
 from jobs.evaluate.folds import leave_one_source_out
 from jobs.evaluate.gather import Gathered, gather
 from jobs.evaluate.grid import CRFS, SCALES
 from jobs.evaluate.manifest import Label, Manifest, load_manifest
 from jobs.evaluate.metrics import auc, bootstrap_by_source
 from jobs.evaluate.nulls import score_nulls
+from jobs.measured import Figure, MeasuredReport
 from jobs.progress import Meter
 from jobs.scan import current_spec
 from jobs.settings import Settings
@@ -43,7 +43,7 @@ COST_SIDES = (("1080p", 1000, 1200), ("720p", 700, 800), ("480p", 470, 490))
 COST_FILES, COST_ROUNDS = 4, 5
 
 
-def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, console: Console) -> EvidenceReport:
+def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, console: Console) -> MeasuredReport:
     """Ranges, false alarms and what cues tell; ``options.out`` gets ``cue_ranges.json``."""
     clips = _chosen(load_manifest(manifest), options)
     cache = EvaluationCache(options.cache / "cues")
@@ -158,7 +158,7 @@ def _report(
     judged: Gathered,
     costs: Sequence[Figure],
     seed: int,
-) -> EvidenceReport:
+) -> MeasuredReport:
     cameras, sources = len({s.clip.name for s in seen}), len({s.clip.source for s in seen})
     counted = f"{len(seen)} files of {cameras} camera clips of {sources} sources"
     figures = [
@@ -181,7 +181,7 @@ def _report(
         "left_out": [{"name": out.name, "class": out.kind, "message": out.message} for out in judged.left_out],
         "seed": seed,
     }
-    return EvidenceReport("cues", "Artefact cues", tuple(figures), _NOTES, detail)
+    return MeasuredReport("cues", "Artefact cues", tuple(figures), _NOTES, detail)
 
 
 def cost_figures(seen: Sequence[Seen], settings: Settings) -> list[Figure]:

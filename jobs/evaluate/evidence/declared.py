@@ -30,10 +30,10 @@ from jobs.decode.replies import REPLIES, described
 from jobs.decode.thumbnail import Packaging
 from jobs.evaluate.evidence import EvidenceOptions
 from jobs.evaluate.evidence.declared_figures import Answer, Judged, named_outright, report
-from jobs.evaluate.evidence.report import EvidenceReport
 from jobs.evaluate.folds import leave_one_source_out
 from jobs.evaluate.manifest import Clip, Label, load_manifest
 from jobs.evaluate.nulls import TREES, metadata_features
+from jobs.measured import MeasuredReport
 from jobs.settings import Settings
 
 # Share of the names given that a threshold has to have right on the sources it is chosen on. Above the goal of 0.9, as
@@ -43,7 +43,7 @@ FEWEST = 10  # names on which a threshold may rest
 STATISTICS = "declared_statistics.json"
 
 
-def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, console: Console) -> EvidenceReport:
+def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, console: Console) -> MeasuredReport:
     """See the module. options.out: where the statistics of all clips are written, with the threshold chosen on all."""
     loaded = load_manifest(manifest)
     wanted = [clip for clip in loaded.clips if clip.label is not Label.PROCESSED]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from fingerprint_db.declared import CAMERA, Statistics
 from fingerprint_db.declared_fits import Scorer
 from fingerprint_db.statements import statements
-from jobs.evaluate.evidence.report import EvidenceReport, Figure
 from jobs.evaluate.metrics import bootstrap_by_source, clopper_pearson, risk_coverage
+from jobs.measured import Figure, MeasuredReport
 
 GOAL = "named rightly >= 90 % of the times it speaks; speaks on >= 30 %"
 
@@ -62,7 +62,7 @@ def report(
     examples: Sequence[tuple[str, str, Mapping[str, str]]],
     *,
     seed: int = 0,
-) -> EvidenceReport:
+) -> MeasuredReport:
     """All figures, and the tables behind them. statistics, examples: of all clips, for the signs' likelihood ratios."""
     homes: dict[str, set[str]] = defaultdict(set)
     for one in judged:
@@ -145,7 +145,7 @@ def report(
         f"The statistics of all clips name a generator from a posterior of {statistics.speak_from:.3f}, a family from "
         f"{statistics.family_from:.3f}.",
     )
-    return EvidenceReport("declared", "What files declare of their making", figures, notes, detail)
+    return MeasuredReport("declared", "What files declare of their making", figures, notes, detail)
 
 
 _HOW = "leave one source out on untouched published clips; a name is right when it is the label's generator"

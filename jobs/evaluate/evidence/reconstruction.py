@@ -20,8 +20,8 @@ from fingerprint_db.reconstruction import fit_reconstruction
 from jobs.bench.contents import Content
 from jobs.errors import BadUsageError
 from jobs.evaluate.evidence import EvidenceOptions
-from jobs.evaluate.evidence.report import EvidenceReport, Figure
 from jobs.evaluate.metrics import auc, bootstrap_by_source, cllr, clopper_pearson
+from jobs.measured import Figure, MeasuredReport
 from jobs.progress import Meter
 from jobs.reconstruct.calibrate import BUCKETS, footage_for, searched_finding
 from jobs.reconstruct.measure import Finding
@@ -40,7 +40,7 @@ COMPARED = 10
 Found = Mapping[tuple[str, str, int], Finding]  # (content, member, crf)
 
 
-def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, console: Console) -> EvidenceReport:
+def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, console: Console) -> MeasuredReport:
     """All figures of reconstruction evidence. Raises BadUsageError without a checkpoint or enough camera footage."""
     if not options.checkpoints:
         raise BadUsageError("reconstruction is measured with a checkpoint; name one with --vae DIR")
@@ -91,7 +91,7 @@ def _report(
     moved: Found,
     choices: Mapping[tuple[str, str], Mapping[str, Finding]],
     seed: int,
-) -> EvidenceReport:
+) -> MeasuredReport:
     first = next(iter(networks))
     figures: list[Figure] = []
     for crf in CRFS:
@@ -110,7 +110,7 @@ def _report(
     if len({content.clip.source for content in compared}) > 1:
         figures += _right_one(networks, compared, choices)
     classes = ", ".join(f"{name} ({net.cls}, {net.precision})" for name, (_, net) in networks.items())
-    return EvidenceReport(
+    return MeasuredReport(
         "reconstruction",
         "Reconstruction by VAE checkpoints",
         tuple(figures),

@@ -11,12 +11,12 @@ import torch
 from scipy import ndimage
 
 from fingerprint_db.cues.definitions import CUE_NAMES, CUES
+from fingerprint_db.cues.measure import measure_cues
 from fingerprint_db.cues.motion import CELL, best_match, correlations, measure_motion, patch_spectra
 from fingerprint_db.cues.physical import camera_cues, shading_turns
 from fingerprint_db.cues.reconstruction import banding, line_width, width_of_ratio
 from fingerprint_db.cues.spatiotemporal import pooled, without_types
 from fingerprint_db.residual import load_planes
-from fingerprint_db.temporal import measure_cues
 from fingerprint_db.window import FrameWindow
 from tests.fingerprint_db.reference import Array, make_window, moving_scene, whole
 

@@ -10,6 +10,7 @@ import pytest
 
 from fingerprint_db.cues.definitions import CUE_NAMES, CUES, CueDefinition
 from fingerprint_db.cues.markdown import cue_tables
+from fingerprint_db.cues.measure import has_cues
 from fingerprint_db.cues.ranges import (
     TABLE,
     CameraRange,
@@ -21,7 +22,6 @@ from fingerprint_db.cues.ranges import (
     pooled,
     shipped_ranges,
 )
-from fingerprint_db.temporal import has_cues
 from fingerprint_db.window import Quality, WindowFingerprint
 from tests.fingerprint_db.reference import make_window
 

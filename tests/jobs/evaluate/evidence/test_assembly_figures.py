@@ -12,7 +12,7 @@ from rich.console import Console
 from jobs.bench.specimens import Plan, Source, chosen
 from jobs.encode import CodecChain, write_video
 from jobs.evaluate.evidence import EvidenceOptions, assembly, measure_evidence
-from jobs.evaluate.evidence.report import EvidenceReport, Figure
+from jobs.measured import Figure, MeasuredReport
 from jobs.settings import Settings
 from tests.jobs.bench.test_assembled import frames
 
@@ -32,7 +32,7 @@ def manifest(tmp_path: Path) -> Path:
     return tmp_path / "manifest.csv"
 
 
-def measured(manifest: Path, cache: Path) -> EvidenceReport:
+def measured(manifest: Path, cache: Path) -> MeasuredReport:
     options = EvidenceOptions(cache)
     return measure_evidence("assembly", manifest, Settings(), options=options, console=Console(quiet=True))
 

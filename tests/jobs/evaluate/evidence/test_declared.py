@@ -13,8 +13,8 @@ from fingerprint_db.declared_fits import Scorer
 from jobs.evaluate.evidence import EvidenceOptions, declared, measure_evidence
 from jobs.evaluate.evidence.declared import cut_clips, nested
 from jobs.evaluate.evidence.declared_figures import Answer
-from jobs.evaluate.evidence.report import EvidenceReport
 from jobs.evaluate.manifest import Clip, Label
+from jobs.measured import MeasuredReport
 from jobs.settings import Settings
 from tests.evidence_clips import write_manifest
 
@@ -22,7 +22,7 @@ QUIET = Console(quiet=True)
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[EvidenceReport, Path]:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[MeasuredReport, Path]:
     folder = tmp_path_factory.mktemp("declared")
     manifest = write_manifest(folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -33,12 +33,12 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[EvidenceReport, 
     return report, folder
 
 
-def figure(report: EvidenceReport, name: str) -> tuple[float | None, str]:
+def figure(report: MeasuredReport, name: str) -> tuple[float | None, str]:
     (found,) = [one for one in report.figures if one.name.startswith(name)]
     return found.value, found.n
 
 
-def test_every_figure_says_what_it_was_counted_on(measured: tuple[EvidenceReport, Path]) -> None:
+def test_every_figure_says_what_it_was_counted_on(measured: tuple[MeasuredReport, Path]) -> None:
     report, _ = measured
     assert figure(report, "share of generated clips it speaks on")[1].endswith("of 12 generated clips")
     assert figure(report, "camera clips named as a generator") == (0.0, "0 of 4 camera clips of 2 sources")
@@ -46,14 +46,14 @@ def test_every_figure_says_what_it_was_counted_on(measured: tuple[EvidenceReport
     assert "sources" in report.to_markdown()
 
 
-def test_names_are_right_on_sources_that_the_statistics_did_not_see(measured: tuple[EvidenceReport, Path]) -> None:
+def test_names_are_right_on_sources_that_the_statistics_did_not_see(measured: tuple[MeasuredReport, Path]) -> None:
     report, _ = measured
     value, counted = figure(report, "generator named rightly, when it speaks")
     assert value == 1.0
     assert int(counted.split()[0]) >= 8
 
 
-def test_the_statistics_are_written_and_know_habits_of_all_sources(measured: tuple[EvidenceReport, Path]) -> None:
+def test_the_statistics_are_written_and_know_habits_of_all_sources(measured: tuple[MeasuredReport, Path]) -> None:
     _, folder = measured
     statistics = Statistics.from_json(json.loads((folder / "out" / "declared_statistics.json").read_text()))
     assert statistics.habits["cogvideox"].sources == 2

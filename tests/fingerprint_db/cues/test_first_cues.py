@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from fingerprint_db.cues.definitions import CUE_NAMES, CUES
+from fingerprint_db.cues.measure import measure_cues
+from fingerprint_db.cues.motion import global_shifts
+from fingerprint_db.cues.rhythm import period_strength, repeated_share
 from fingerprint_db.residual import load_planes
-from fingerprint_db.temporal import CUE_NAMES, CUES, global_shifts, measure_cues, period_strength, repeated_share
 from fingerprint_db.window import FrameWindow
 from tests.fingerprint_db import reference
 from tests.fingerprint_db.reference import Array, make_window, moving_scene, whole

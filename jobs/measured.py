@@ -1,4 +1,4 @@
-"""The figures of one kind of evidence: each with its bounds, what it was counted on, and the goal it stands against."""
+"""Measured figures: each with its bounds, what it was counted on, and the goal it stands against."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class EvidenceReport:
-    """What one kind of evidence is worth. detail: tables for machines, plain JSON. notes: sentences for the reader."""
+class MeasuredReport:
+    """What one run measured. kind: of what, a word. detail: tables for machines, plain JSON. notes: for the reader."""
 
     kind: str
     title: str
@@ -41,7 +41,7 @@ class EvidenceReport:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "evidence": self.kind,
+            "kind": self.kind,
             "title": self.title,
             "figures": [asdict(figure) for figure in self.figures],
             "notes": list(self.notes),

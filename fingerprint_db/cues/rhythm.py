@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fingerprint_db.cues.definitions import PERIODS
 
 
-def assembly_cues(change: Sequence[float], steady: Sequence[float]) -> dict[str, float]:
+def rhythm_cues(change: Sequence[float], steady: Sequence[float]) -> dict[str, float]:
     """change: mean absolute change of each frame pair in levels; steady: the fine detail's strength of each frame in
     dB, differences between picture types removed.
     """

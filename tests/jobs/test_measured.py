@@ -10,10 +10,10 @@ from rich.console import Console
 
 from jobs.errors import BadUsageError
 from jobs.evaluate.evidence import EvidenceOptions, measure_evidence
-from jobs.evaluate.evidence.report import EvidenceReport, Figure
+from jobs.measured import Figure, MeasuredReport
 from jobs.settings import Settings
 
-REPORT = EvidenceReport(
+REPORT = MeasuredReport(
     "assembly",
     "How a video was put together",
     (

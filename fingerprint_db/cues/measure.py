@@ -1,9 +1,4 @@
-"""Temporal traces and artefact cues: named numbers with units, what an analyst looks at. Hints, not attribution.
-
-Every cue is finite for every window; a cue whose evidence is absent (too few frames, a flat picture) has its neutral
-value, given in its definition. Interpolation and repetition show how a video was assembled, not that it was generated:
-a 24 fps film shown at 30 fps repeats frames too.
-"""
+"""All cues of a window, by the modules of their families; each is finite, and neutral where its evidence is absent."""
 
 from __future__ import annotations
 
@@ -13,26 +8,14 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from fingerprint_db.cues.assembly import assembly_cues, period_strength, repeated_share
-from fingerprint_db.cues.definitions import CUE_NAMES, CUES, PERIODS, CueDefinition
-from fingerprint_db.cues.motion import global_shifts, measure_motion
+from fingerprint_db.cues.definitions import CUE_NAMES, CUES
+from fingerprint_db.cues.motion import measure_motion
 from fingerprint_db.cues.physical import blur_along_motion, blur_with_motion, camera_cues, light_cues
 from fingerprint_db.cues.reconstruction import picture_cues
+from fingerprint_db.cues.rhythm import rhythm_cues
 from fingerprint_db.cues.spatiotemporal import change_cues, identity_drift, region_break, still_cues, without_types
 from fingerprint_db.residual import Planes
 from fingerprint_db.window import FrameWindow
-
-__all__ = [
-    "CUES",
-    "CUE_NAMES",
-    "PERIODS",
-    "CueDefinition",
-    "global_shifts",
-    "has_cues",
-    "measure_cues",
-    "period_strength",
-    "repeated_share",
-]
 
 
 def has_cues(window: FrameWindow) -> bool:
@@ -65,7 +48,7 @@ def _of_time(planes: Planes) -> dict[str, Tensor | float]:
     steady: list[float] = without_types(detail, planes.picture_types).cpu().tolist()
     logs = [math.log(c + 0.05) for c in change]
     motion = measure_motion(small)
-    found |= assembly_cues(change, steady)
+    found |= rhythm_cues(change, steady)
     found["difference"] = _median(change)
     found["texture_flicker"] = _median([abs(b - a) for a, b in pairwise(steady)])
     found["blur_with_motion"] = blur_with_motion(logs, steady)
