@@ -62,7 +62,7 @@ def summary(found: Mapping[str, Any]) -> str:
     frames = found["interpolation"]
     parts = []
     if frames["kind"] == "interpolated":
-        parts.append(f"one frame in {frames['period']} original, the others made from their neighbours")
+        parts.append(f"as if interpolated, one frame in {frames['period']} original")
     elif frames["pattern"]:
         parts.append(f"frames repeated in the pattern {frames['pattern']}")
     if frames["frozen"]:

@@ -31,6 +31,7 @@ _WEIGHT = MappingProxyType({"acceleration": 1.0, "acceleration_coarse": 0.5, "mi
 _LIMIT = 4.0  # no series alone decides
 # Chosen on camera footage; docs/assembly.md says on which, and how others do at thresholds that they did not choose.
 THRESHOLDS: Mapping[int, float] = MappingProxyType({2: 2.05, 3: 2.4, 4: 3.0})
+LEAST_ACCELERATION = 0.0  # dB: one squared 8-bit level
 CYCLES = 4  # a rhythm of fewer turns is chance
 # Of two frames made in four, the middle one is as steady as the others: a fold by four then shows twice the contrast of
 # a fold by two, and two thirds of it where every second frame was made.
@@ -57,7 +58,8 @@ class Cadence:
     """What the sequence of frames is. pattern: of repeats, how often each frame is shown in turn, ``2:3``.
 
     period: of the rhythm in frames, 0 without one. score: of the best rhythm of synthesis whatever the kind, above 0
-    where it passes its threshold. frozen: (second, length in s) of stretches where the picture is held.
+    where it passes its threshold and the film accelerates at all. frozen: (second, length in s) of stretches where the
+    picture is held.
     """
 
     kind: Kind
@@ -75,7 +77,9 @@ def cadence(film: Timeline) -> Cadence:
     repeated, pattern, frozen = repeats(film)
     moving = replace(film, bursts=tuple(without_repeats(burst) for burst in film.bursts))
     found = {period: rhythm(moving, period) for period in PERIODS}
-    clear = [each for each in found.values() if each.score >= THRESHOLDS[each.period]]
+    clear = [
+        each for each in found.values() if each.score >= THRESHOLDS[each.period] and accelerates(moving, each.period)
+    ]
     best = max(clear or found.values(), key=lambda each: each.score - THRESHOLDS[each.period])
     if clear and {2, 4} & {each.period for each in clear}:
         if best.period == 4 and found[2] in clear and found[4].contrast < _FOURFOLD * found[2].contrast:
@@ -90,9 +94,22 @@ def cadence(film: Timeline) -> Cadence:
         kind, period = "interpolated", best.period
     elif frozen:
         kind = "repeated"
+    score = best.score - THRESHOLDS[best.period]
     return Cadence(
-        kind, period, pattern, best.score - THRESHOLDS[best.period], best.contrast, best.share, repeated, frozen
+        kind, period, pattern, score if clear else min(score, 0.0), best.contrast, best.share, repeated, frozen
     )
+
+
+def accelerates(film: Timeline, period: int) -> bool:
+    """Whether the frames that would have been there, one in ``period``, have an acceleration to speak of.
+
+    A picture that a program moves has next to none at any frame; what is left then has the rhythm of rounding and of
+    the codec. The measure is the median of those frames, as the upper quantile that it is of all.
+    """
+    known = [burst.mean("acceleration") for burst in film.bursts]
+    values = np.concatenate(known) if known else np.zeros(0)
+    values = values[np.isfinite(values)]
+    return len(values) > 0 and float(np.quantile(values, 1 - 0.5 / period)) >= LEAST_ACCELERATION
 
 
 def rhythm(film: Timeline, period: int) -> Rhythm:

@@ -20,7 +20,7 @@ def test_interpolated_frames_are_said_to_be_consistent_with_it_and_with_what_els
     assert said.startswith("Keyframes and interpolation")
     assert "television" in said
     assert other.startswith("End-to-end")
-    assert summary(found) == "one frame in 2 original, the others made from their neighbours"
+    assert summary(found) == "as if interpolated, one frame in 2 original"
 
 
 def test_a_camera_gives_no_finding_but_says_how_much_was_looked_at() -> None:
