@@ -172,7 +172,7 @@ def train_variants_verb(
 
 @train_app.command("fingerprint")
 def train_fingerprint_verb(
-    bench: Annotated[Path, typer.Argument(metavar="BENCH", help="A bench that `bench decoders` made.")],
+    benches: Annotated[list[Path], typer.Argument(metavar="BENCH...", help="Benches that `bench decoders` made.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE.npz", help="Where the weights go.")],
     device: Annotated[str, typer.Option("--device", metavar="cpu|cuda")] = "cpu",
     minutes: Annotated[float, typer.Option("--minutes", min=0.01)] = 30.0,
@@ -186,4 +186,4 @@ def train_fingerprint_verb(
     from jobs.train.fingerprint import FingerprintPlan, train_fingerprint
 
     plan = FingerprintPlan(minutes=minutes, steps=steps, device=device, seed=seed, chains=tuple(chains or ()))
-    print(json.dumps(train_fingerprint(bench, out, plan, progress_console())))
+    print(json.dumps(train_fingerprint(benches, out, plan, progress_console())))

@@ -1,7 +1,8 @@
 """`makersmark train fingerprint`: the learned embedding, contrastive over decoders, on a bench's aligned clips.
 
-Every batch holds groups that share content, crop and codec chain, so that only the decoder tells their members apart.
-Decoders of kind B are never trained on: they stay the held-out truth.
+A batch holds a few contents. Of each, the same versions are seen twice, at two places or through two codec chains: the
+two views of a version are alike and everything else of the content is not, so that neither content nor codec helps, and
+only the decoder is left. Decoders of kind B are never trained on: they stay the held-out truth.
 """
 
 from __future__ import annotations
@@ -35,14 +36,15 @@ _TEMPERATURE = 0.1
 class FingerprintPlan:
     """How the embedding is trained. minutes or steps: which ends it; with steps the same seed gives the same weights.
 
-    groups: contents in a batch; members: versions of each, the untouched one among them. side: of the square crops.
+    groups: contents in a batch; members: versions of each, the untouched one among them, each in two views. side: of
+    the square crops.
     """
 
     minutes: float = 30.0
     steps: int | None = None
-    groups: int = 4
+    groups: int = 3
     members: int = 6
-    side: int = 160
+    side: int = 144
     learning_rate: float = 2e-3
     device: str = "cpu"
     seed: int = 0
@@ -51,34 +53,44 @@ class FingerprintPlan:
 
 @dataclass(slots=True, eq=False)
 class _Pool:
-    """Pictures of one split. groups: rows by (content, chain), those alone that have a camera member and others."""
+    """Pictures of one split. contents: for each, its views (chain and place), and in a view the row of each version.
+
+    A view without the untouched version, or with nothing beside it, is left out.
+    """
 
     pictures: Sequence[Picture]
-    groups: list[list[int]] = field(default_factory=list)
+    contents: list[list[dict[str, int]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        found: dict[tuple[str, str, int], list[int]] = {}
+        found: dict[str, dict[tuple[str, int], dict[str, int]]] = {}
         for row, picture in enumerate(self.pictures):
-            found.setdefault((picture.content, picture.chain, picture.place), []).append(row)
-        self.groups = [
-            rows for rows in found.values() if len(rows) > 1 and any(self.pictures[row].kind == CAMERA for row in rows)
-        ]
+            if _taught(picture):
+                views = found.setdefault(picture.content, {})
+                views.setdefault((picture.chain, picture.place), {})[picture.decoder] = row
+        for views in found.values():
+            usable = [rows for rows in views.values() if CAMERA in rows and len(rows) > 1]
+            if usable:
+                self.contents.append(usable)
 
 
-def train_fingerprint(bench: Path, out: Path, plan: FingerprintPlan, console: Console) -> Mapping[str, Any]:
-    """Trains on the bench's train split, checks on its validation split, writes ``out`` and returns the provenance.
+def train_fingerprint(benches: Sequence[Path], out: Path, plan: FingerprintPlan, console: Console) -> Mapping[str, Any]:
+    """Trains on the benches' train split, checks on their validation split, writes ``out`` and returns the provenance.
 
-    Raises BadUsageError where the bench has no chain, or no train split with decoders in it.
+    Raises BadUsageError where a bench has no chain, or none a train split with decoders in it.
     """
     torch.manual_seed(plan.seed)
     torch.set_num_threads(1)
     everything = [
-        picture for picture in load_pictures(bench, chains=plan.chains, console=console) if picture.kind != "B"
+        picture
+        for bench in benches
+        for picture in load_pictures(bench, chains=plan.chains, console=console)
+        if picture.kind != "B"
     ]
     pools = {split: _Pool([p for p in everything if p.split == split]) for split in ("train", "validation")}
     classes = sorted({p.decoder for p in pools["train"].pictures if _taught(p) and p.kind not in (CAMERA, NEGATIVE)})
-    if not pools["train"].groups or not classes:
-        raise BadUsageError(f"{bench} has no sharp decoders of kinds A, C or D on footage of the train split")
+    if not pools["train"].contents or not classes:
+        names = ", ".join(str(bench) for bench in benches)
+        raise BadUsageError(f"{names}: no sharp decoders of kinds A, C or D on footage of the train split")
     net, heads = EmbeddingNet(), _Heads(len(classes) + 1)
     trained = _fit(net, heads, pools["train"], classes, plan, console)
     provenance: dict[str, Any] = {
@@ -144,7 +156,10 @@ def _fit(
             rows, crops = batch
             labels = torch.tensor([number.get(pool.pictures[row].decoder, 0) for row in rows], device=device)
             asked = torch.tensor([pool.pictures[row].kind != "A" for row in rows], device=device)
-            vectors = net(crops.to(device))
+            # Half the time where the processor knows bfloat16; weights and sums stay in single precision.
+            with torch.autocast(device.type, torch.bfloat16, enabled=_knows_bfloat16(device)):
+                vectors = net(crops.to(device))
+            vectors = nn.functional.normalize(vectors.float(), dim=1)
             decoded = heads.decoded(vectors)[:, 0]
             loss = contrastive_loss(vectors, labels)
             loss = loss + nn.functional.cross_entropy(heads.decoder(vectors) / _TEMPERATURE, labels)
@@ -166,26 +181,34 @@ def _fit(
 
 
 def _batches(pool: _Pool, plan: FingerprintPlan, rng: np.random.Generator) -> Iterator[tuple[list[int], Tensor]]:
-    """Rows and (N, C, side, side) crops without end; members of a group share place and flip."""
+    """Rows and (N, C, side, side) crops without end; versions of one content share chain, place and turn in a view."""
     while True:
         rows: list[int] = []
         crops: list[NDArray[np.float16]] = []
-        for at in rng.integers(len(pool.groups), size=plan.groups):
-            group = pool.groups[at]
-            camera = [row for row in group if pool.pictures[row].kind == CAMERA]
-            others = [row for row in group if row not in camera and _taught(pool.pictures[row])]
-            chosen = camera[:1] + [int(row) for row in rng.permutation(others)[: plan.members - 1]]
-            _, height, width = pool.pictures[chosen[0]].pixels.shape
-            side = min(plan.side, height, width) // 2 * 2
-            top, left = (int(rng.integers(extent - side + 1)) for extent in (height, width))
-            flip = bool(rng.integers(2))
-            for row in chosen:
-                crop = pool.pictures[row].pixels[:, top : top + side, left : left + side]
-                crops.append(crop[:, :, ::-1] if flip else crop)
-            rows += chosen
+        for at in rng.integers(len(pool.contents), size=plan.groups):
+            views = pool.contents[at]
+            one, two = (views[i] for i in rng.integers(len(views), size=2))
+            others = sorted(name for name in one if name in two and name != CAMERA)
+            if not others:
+                two, others = one, sorted(name for name in one if name != CAMERA)
+            members = [CAMERA, *(others[i] for i in rng.permutation(len(others))[: plan.members - 1])]
+            for view in (one, two):
+                _, height, width = pool.pictures[view[CAMERA]].pixels.shape
+                side = min(plan.side, height, width) // 2 * 2
+                top, left = (int(rng.integers(extent - side + 1)) for extent in (height, width))
+                flip, turn = bool(rng.integers(2)), bool(rng.integers(2))
+                for name in members:
+                    crop = pool.pictures[view[name]].pixels[:, top : top + side, left : left + side]
+                    crop = crop[:, :, ::-1] if flip else crop
+                    crops.append(crop.transpose(0, 2, 1) if turn else crop)
+                    rows.append(view[name])
         least = min(crop.shape[1] for crop in crops)
         stacked = np.stack([crop[:, :least, :least] for crop in crops]).astype(np.float32)
         yield rows, torch.from_numpy(stacked)
+
+
+def _knows_bfloat16(device: torch.device) -> bool:
+    return device.type == "cuda" or bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def _taught(picture: Picture) -> bool:
