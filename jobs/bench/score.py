@@ -19,6 +19,7 @@ from jobs.bench.trials import (
     Fold,
     Rows,
     closed_set,
+    closed_set_pooled,
     design_distances,
     detection_scores,
     enrolled_late,
@@ -185,11 +186,26 @@ def _named(
     found = []
     for chain in np.unique(windows.chain):
         rows = members & (windows.chain == chain) & judged
-        for label, hits, goal, how in (
+        for label, named, goal, how in (
             (title, right, goals.get(_quality(chain), ""), f"closed set of {len(names)}, chance {1 / len(names):.3f}"),
             (f"{title}, null", null, "", "the same by the high-frequency cue alone"),
         ):
-            found.append(_share(windows, hits, rows, f"{label}, {chain}", goal, how))
+            found.append(_share(windows, named, rows, f"{label}, {chain}", goal, how))
+    pooled = list(closed_set_pooled(windows, folds, members))
+    for chain in sorted({chain for chain, _, _ in pooled}):
+        here = [(count, hit) for where, count, hit in pooled if where == chain]
+        hits, clips = sum(hit for _, hit in here), np.mean([count for count, _ in here])
+        low, high = clopper_pearson(hits, len(here))
+        found.append(
+            Figure(
+                f"{title}, all held-out windows together, {chain}",
+                hits / len(here),
+                low,
+                high,
+                n=f"{len(here)} decisions, from {clips:.1f} windows each",
+                how="one decision a decoder and fold, by the mean of its windows' scores",
+            )
+        )
     return found
 
 

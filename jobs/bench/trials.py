@@ -114,6 +114,21 @@ def closed_set(windows: BenchWindows, folds: Sequence[Fold], members: Rows) -> t
     return right, null
 
 
+def closed_set_pooled(windows: BenchWindows, folds: Sequence[Fold], members: Rows) -> Iterator[tuple[str, int, bool]]:
+    """(chain, windows, right) for every decoder, chain and fold: named from all its held-out windows together."""
+    for fold in folds:
+        taught, asked = fold.known & members, fold.judged & members
+        if not asked.any():
+            continue
+        names, cosines = _cosines(windows, taught, asked)
+        at = np.flatnonzero(asked)
+        for chain in np.unique(windows.chain[at]):
+            for decoder in np.unique(windows.decoder[at]):
+                rows = (windows.chain[at] == chain) & (windows.decoder[at] == decoder)
+                if rows.any():
+                    yield str(chain), int(rows.sum()), bool(names[cosines[rows].mean(axis=0).argmax()] == decoder)
+
+
 def enrolled_late(windows: BenchWindows, folds: Sequence[Fold], members: Rows, seed: int) -> tuple[Rows, Rows]:
     """(asked, right): rank-1 of decoders that a fold has not seen, once each is enrolled from SHOTS clips.
 

@@ -13,6 +13,7 @@ from fingerprint_db.fingerprint import DECODER_DIM, TEXTURE_DIM
 from jobs.bench.trials import (
     FOLDS,
     closed_set,
+    closed_set_pooled,
     design_distances,
     detection_scores,
     enrolled_late,
@@ -117,6 +118,17 @@ def test_decoders_with_a_trace_are_named_and_enrolled_late_and_seeds_lie_nearer_
     other = [value for alike, value in distances if not alike]
     assert len(same) == 6
     assert np.median(same) < np.median(other)
+
+
+def test_windows_pooled_name_a_decoder_that_one_window_does_not() -> None:
+    faint = planted(0.14, seed=4)
+    folds, members = folds_of(faint, 0), faint.kind == "D"
+    alone, _ = closed_set(faint, folds, members)
+    pooled = list(closed_set_pooled(faint, folds, members))
+    assert len(pooled) == FOLDS * 12, "one decision a fold, chain and decoder"
+    assert sum(count for _, count, _ in pooled) == members.sum()
+    share = np.mean([right for _, _, right in pooled])
+    assert share > alone[members].mean() + 0.1
 
 
 def test_a_pooled_auc_is_the_mean_over_drawn_groups() -> None:
