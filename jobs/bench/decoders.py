@@ -37,7 +37,7 @@ NEGATIVE = "hard_negative"
 BENCH_VERSION = 1
 _PLAN = "plan.json"
 _CUTS_A_CLIP = 1
-_LOADED = 24  # decoders kept ready; simulated ones are cheap to make again
+_LOADED = 160  # decoders kept ready: to make a simulated one again takes seconds, and it is small
 
 
 @dataclass(frozen=True, slots=True)
