@@ -45,7 +45,7 @@ class FingerprintPlan:
     groups: int = 3
     members: int = 6
     side: int = 144
-    learning_rate: float = 2e-3
+    learning_rate: float = 1.5e-3
     device: str = "cpu"
     seed: int = 0
     chains: tuple[str, ...] = ()
@@ -95,8 +95,12 @@ def train_fingerprint(benches: Sequence[Path], out: Path, plan: FingerprintPlan,
     trained = _fit(net, heads, pools["train"], classes, plan, console)
     provenance: dict[str, Any] = {
         "what": "learned decoder fingerprint",
-        "bench": {"contents": len({p.content for p in everything}), "windows": len(everything), "classes": classes},
-        "chains": sorted({p.chain for p in everything}),
+        "learned_from": {
+            "contents": len(pools["train"].contents),
+            "windows": sum(_taught(p) for p in pools["train"].pictures),
+            "classes": classes,
+        },
+        "chains": sorted({p.chain for p in pools["train"].pictures}),
         "sources": sorted({p.source for p in pools["train"].pictures}),
         "seed": plan.seed,
         "side": plan.side,
@@ -158,8 +162,8 @@ def _fit(
             asked = torch.tensor([pool.pictures[row].kind != "A" for row in rows], device=device)
             # Half the time where the processor knows bfloat16; weights and sums stay in single precision.
             with torch.autocast(device.type, torch.bfloat16, enabled=_knows_bfloat16(device)):
-                vectors = net(crops.to(device))
-            vectors = nn.functional.normalize(vectors.float(), dim=1)
+                maps = net.body(crops.to(device))
+            vectors = net.pooled(maps.float())
             decoded = heads.decoded(vectors)[:, 0]
             loss = contrastive_loss(vectors, labels)
             loss = loss + nn.functional.cross_entropy(heads.decoder(vectors) / _TEMPERATURE, labels)

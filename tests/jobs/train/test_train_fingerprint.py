@@ -58,7 +58,7 @@ def test_a_faint_lattice_is_learned_from_aligned_groups_and_found_on_other_foota
     monkeypatch.setattr(training, "load_pictures", lambda *_, **__: [*known, *other, *unseen])
     plan = FingerprintPlan(steps=40, groups=4, members=4, side=48, seed=3)
     said = train_fingerprint([tmp_path], tmp_path / "one.npz", plan, QUIET)
-    assert said["bench"]["classes"] == ["comb", "stripe"], "kind B is never trained on"
+    assert said["learned_from"]["classes"] == ["comb", "stripe"], "kind B is never trained on"
     assert said["losses"][1] < said["losses"][0]
     assert said["validation"]["decoded against camera, x264-crf23"] > 0.9
     train_fingerprint([tmp_path], tmp_path / "two.npz", plan, QUIET)
