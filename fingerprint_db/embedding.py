@@ -1,7 +1,8 @@
 """The learned decoder fingerprint (E1): a small network over content-normalised residuals, one unit vector a window.
 
-No weights ship yet: what was trained so far did not better the fingerprint that needs no training (docs/bench.md). A
-file of weights made by ``makersmark train fingerprint`` is loaded by name and measured with ``makersmark bench score``.
+It is measured beside the fingerprint that needs no training (``makersmark bench score --embedding shipped``) and is no
+part of a ``FingerprintSpec`` yet: trained on one core it does not better that one where it matters (docs/bench.md). The
+weights that ship (``learned/weights.npz``, provenance inside) are made by ``makersmark train fingerprint``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -120,8 +122,14 @@ class Embedding:
         """(EMBEDDING_DIM,) of a window; deterministic on one machine with one thread, CPU or CUDA."""
         with torch.inference_mode():
             device = next(self.net.parameters()).device
-            vector: NDArray[np.float32] = self.net(embedding_input(planes).to(device)[None])[0].float().cpu().numpy()
+            picture = embedding_input(planes).to(device)[None].contiguous(memory_format=torch.channels_last)
+            vector: NDArray[np.float32] = self.net(picture)[0].float().cpu().numpy()
         return vector
+
+
+def shipped_embedding(device: torch.device | str = "cpu") -> Embedding:
+    """The network whose weights ship with the package, on ``device``."""
+    return embedding_from_bytes(resources.files("fingerprint_db").joinpath("learned/weights.npz").read_bytes(), device)
 
 
 def embedding_to_bytes(net: EmbeddingNet, provenance: Mapping[str, Any]) -> bytes:
@@ -154,4 +162,7 @@ def embedding_from_bytes(data: bytes, device: torch.device | str = "cpu") -> Emb
     for name in sorted(arrays):
         digest.update(name.encode())
         digest.update(arrays[name].tobytes())
-    return Embedding(net.to(device).eval(), digest.hexdigest()[:16], provenance)
+    # Channels last: on one core of a CPU the convolutions take a quarter of the time.
+    net = net.to(device).eval()
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Embedding(net, digest.hexdigest()[:16], provenance)

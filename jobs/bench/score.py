@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
-from fingerprint_db.embedding import Embedding, embedding_from_bytes
-from fingerprint_db.normalise import Floats
+from fingerprint_db.embedding import Embedding, embedding_from_bytes, shipped_embedding
+from jobs.bench.detection_figures import REPLICATES, counted, edges, negatives, quality, unseen
 from jobs.bench.trials import (
     SHOTS,
     Fold,
@@ -24,19 +24,15 @@ from jobs.bench.trials import (
     detection_scores,
     enrolled_late,
     folds_of,
-    pooled_auc,
 )
-from jobs.bench.windows import CAMERA, NEGATIVE, BenchWindows, load_windows
+from jobs.bench.windows import BenchWindows, load_windows
 from jobs.errors import BadUsageError
 from jobs.evaluate.metrics import auc, bootstrap_by_source, clopper_pearson
 from jobs.measured import Figure, MeasuredReport
 from jobs.settings import Settings
 
-POOLED = (1, 16, 64)
-FALSE_CALLS = 0.05
-_REPLICATES = 500
-# What the figures stand against, by the number of the last chain's quality where a goal names one.
-_UNSEEN_GOALS = {18: ".92", 23: ".85", 28: ".75"}
+SHIPPED = "shipped"
+# What the figures stand against, by the quality of the chain where a goal names one.
 _CLOSED_GOALS = {23: "70 %, 25 points above the null", 28: "55 %, 25 points above the null"}
 _NETS_GOALS = {23: "85 %", 28: "70 %"}
 
@@ -46,13 +42,14 @@ def score_bench(
     settings: Settings,
     *,
     chains: Sequence[str] = (),
-    embedding: Path | None = None,
+    embedding: Path | str | None = None,
     seed: int = 0,
     console: Console,
 ) -> MeasuredReport:
     """Fingerprint the bench's coded clips and judge them by folds over footage sources and decoders.
 
-    embedding: weights of a learned fingerprint that joins the others; footage it was trained on is judged by no fold.
+    embedding: weights of a learned fingerprint that joins the others, SHIPPED for the package's own; footage it was
+    trained on is judged by no fold.
     Raises BadUsageError where the folder holds no bench or not these chains, or the file no weights.
     """
     torch.set_num_threads(1)
@@ -65,7 +62,12 @@ def score_bench(
         console.print(step, style="dim", highlight=False)
 
     scores = detection_scores(windows, folds, tell)
-    figures = [*_unseen(windows, scores, seed), *_negatives(windows, scores)]
+    figures = [*unseen(windows, scores, seed), *negatives(windows, scores)]
+    if learned is not None:
+        alone = windows.by_learned_alone()
+        found = detection_scores(alone, folds, tell)
+        of_it = [*unseen(alone, found, seed), *negatives(alone, found)]
+        figures += [replace(figure, name=f"learned alone: {figure.name}", goal="") for figure in of_it]
     tell("closed sets")
     sharp = windows.sharp & np.isin(windows.kind, ("A", "B", "C", "D"))
     figures += _named(windows, folds, sharp, "sharp decoders named", _CLOSED_GOALS)
@@ -76,7 +78,7 @@ def score_bench(
     tell("distances")
     distances, said = _distances(windows, sharp, seed)
     notes = [
-        f"{_counted(windows, np.ones(len(windows), bool))} through {_listed(np.unique(windows.chain).tolist())}; "
+        f"{counted(windows, np.ones(len(windows), bool))} through {_listed(np.unique(windows.chain).tolist())}; "
         f"{len(folds)} folds over sources, drawn by seed {seed}.",
         "Every figure counts windows of 16 frames from footage whose source the judging fold had not seen.",
         *said,
@@ -84,7 +86,8 @@ def score_bench(
     if learned is not None:
         notes.append(
             f"With the learned fingerprint {learned.id}; footage of its {len(learned.provenance['sources'])} sources "
-            "is learned from and never judged."
+            "is learned from and never judged. It may have seen simulated decoders and published nets that are called "
+            "unseen, on other footage; decoders of kind B it has never seen."
         )
     if windows.left_out:
         notes.append(f"{len(windows.left_out)} files gave no window, among them {windows.left_out[0]}.")
@@ -93,86 +96,11 @@ def score_bench(
     )
 
 
-def _load(file: Path) -> Embedding:
+def _load(file: Path | str) -> Embedding:
     try:
-        return embedding_from_bytes(file.read_bytes())
+        return shipped_embedding() if file == SHIPPED else embedding_from_bytes(Path(file).read_bytes())
     except (OSError, ValueError) as error:
         raise BadUsageError(f"{file} cannot be used: {error}") from error
-
-
-def _unseen(windows: BenchWindows, scores: Floats, seed: int) -> list[Figure]:
-    """AUC of unseen decoders against camera footage of the same contents, a window and pooled over windows."""
-    found: list[Figure] = []
-    groups = [(name, windows.decoder == name) for name in np.unique(windows.decoder[windows.kind == "B"])]
-    groups += [("simulated decoders", (windows.kind == "D") & windows.sharp)]
-    groups += [("published nets", windows.kind == "A"), ("trained instances", (windows.kind == "C") & windows.sharp)]
-    for name, made in groups:
-        for chain in np.unique(windows.chain):
-            rows = made & (windows.chain == chain) & np.isfinite(scores)
-            if not rows.any():
-                continue
-            camera = (
-                (windows.kind == CAMERA) & (windows.chain == chain) & np.isin(windows.content, windows.content[rows])
-            )
-            for count in POOLED:
-                found.append(_ranked(windows, scores, rows, camera, f"{name}, unseen, {chain}", chain, count, seed))
-    return found
-
-
-def _ranked(
-    windows: BenchWindows, scores: Floats, rows: Rows, camera: Rows, name: str, chain: str, count: int, seed: int
-) -> Figure:
-    both = np.flatnonzero(rows | camera)
-    made = rows[both]
-
-    def statistics(drawn: NDArray[np.intp]) -> Mapping[str, float]:
-        own, plain = scores[both[drawn]][made[drawn]], scores[both[drawn]][~made[drawn]]
-        if not len(own) or not len(plain):
-            return {"auc": float("nan")}
-        return {"auc": auc(own, plain) if count == 1 else pooled_auc(own, plain, count, seed, draws=400)}
-
-    bounds = bootstrap_by_source(
-        windows.source[both].tolist(), ["all"] * len(both), statistics, replicates=_REPLICATES, seed=seed
-    )["auc"]
-    whole = auc(scores[rows], scores[camera]) if count == 1 else pooled_auc(scores[rows], scores[camera], count, seed)
-    low, high = _edges(bounds)
-    return Figure(
-        f"{name}: AUC, {count} window{'s' * (count > 1)}",
-        whole,
-        low,
-        high,
-        n=_counted(windows, rows | camera),
-        goal=_UNSEEN_GOALS.get(_quality(chain), "") if count == 64 and windows.kind[rows][0] == "B" else "",
-        how="against the same contents' camera footage; a decoder that no fold learned from"
-        + ("; means of windows of different contents of one side, drawn with replacement" if count > 1 else ""),
-    )
-
-
-def _negatives(windows: BenchWindows, scores: Floats) -> list[Figure]:
-    found = []
-    for chain in np.unique(windows.chain):
-        here = windows.chain == chain
-        camera = scores[here & (windows.kind == CAMERA)]
-        camera = camera[np.isfinite(camera)]
-        if not len(camera):
-            continue
-        threshold = float(np.quantile(camera, 1 - FALSE_CALLS))
-        for name in np.unique(windows.decoder[windows.kind == NEGATIVE]):
-            rows = here & (windows.decoder == name) & np.isfinite(scores)
-            calls = int((scores[rows] > threshold).sum())
-            low, high = clopper_pearson(calls, int(rows.sum()))
-            found.append(
-                Figure(
-                    f"{name}, {chain}: called decoded",
-                    calls / max(1, int(rows.sum())),
-                    low,
-                    high,
-                    n=_counted(windows, rows),
-                    goal="10 % or less",
-                    how=f"at the threshold that {FALSE_CALLS:.0%} of plain camera windows of the chain pass",
-                )
-            )
-    return found
 
 
 def _named(
@@ -187,7 +115,7 @@ def _named(
     for chain in np.unique(windows.chain):
         rows = members & (windows.chain == chain) & judged
         for label, named, goal, how in (
-            (title, right, goals.get(_quality(chain), ""), f"closed set of {len(names)}, chance {1 / len(names):.3f}"),
+            (title, right, goals.get(quality(chain), ""), f"closed set of {len(names)}, chance {1 / len(names):.3f}"),
             (f"{title}, null", null, "", "the same by the high-frequency cue alone"),
         ):
             found.append(_share(windows, named, rows, f"{label}, {chain}", goal, how))
@@ -217,7 +145,7 @@ def _enrolled(windows: BenchWindows, folds: Sequence[Fold], members: Rows, seed:
             right,
             asked & (windows.chain == chain),
             f"enrolled from {SHOTS} clips, rank-1, {chain}",
-            "85 %" if _quality(chain) == 23 else "",
+            "85 %" if quality(chain) == 23 else "",
             f"a decoder that training had not seen, among {len(np.unique(windows.decoder[members]))}",
         )
         for chain in np.unique(windows.chain[asked])
@@ -231,9 +159,9 @@ def _share(windows: BenchWindows, hits: Rows, rows: Rows, name: str, goal: str, 
     def statistics(drawn: NDArray[np.intp]) -> Mapping[str, float]:
         return {"share": float(hits[at[drawn]].mean())}
 
-    bounds = bootstrap_by_source(windows.source[at].tolist(), ["all"] * len(at), statistics, replicates=_REPLICATES)
-    low, high = _edges(bounds["share"])
-    return Figure(name, float(hits[at].mean()), low, high, n=_counted(windows, rows), goal=goal, how=how)
+    bounds = bootstrap_by_source(windows.source[at].tolist(), ["all"] * len(at), statistics, replicates=REPLICATES)
+    low, high = edges(bounds["share"])
+    return Figure(name, float(hits[at].mean()), low, high, n=counted(windows, rows), goal=goal, how=how)
 
 
 def _distances(windows: BenchWindows, members: Rows, seed: int) -> tuple[list[Figure], list[str]]:
@@ -262,21 +190,6 @@ def _distances(windows: BenchWindows, members: Rows, seed: int) -> tuple[list[Fi
 def _detail(windows: BenchWindows) -> dict[str, Any]:
     names, counts = np.unique(windows.decoder, return_counts=True)
     return {"windows": dict(zip(names.tolist(), counts.tolist(), strict=True)), "left_out": list(windows.left_out)}
-
-
-def _edges(bounds: tuple[float, float] | None) -> tuple[float | None, float | None]:
-    return bounds or (None, None)
-
-
-def _counted(windows: BenchWindows, rows: Rows) -> str:
-    contents, sources = len(np.unique(windows.content[rows])), len(np.unique(windows.source[rows]))
-    return f"{int(rows.sum())} windows, {contents} contents of {sources} sources"
-
-
-def _quality(chain: str) -> int:
-    """The CRF of a plain x264 chain, 0 for any other: goals are stated for those."""
-    rest = chain.removesuffix("-aligned").removeprefix("x264-crf")
-    return int(rest) if rest.isdigit() else 0
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ The arithmetic that judges is the product's own (``fingerprint_db.scoring``), so
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,12 @@ def detection_scores(windows: BenchWindows, folds: Sequence[Fold], progress: Cal
 
     Learned from camera footage and hard negatives on one side, sharp decoders of kinds C and D on the other, through
     all chains at once. Standardised by the fold's known camera windows of the chain; NaN for decoders that were seen.
+    A learned fingerprint gives a score of its own, and the two are added: in one discriminant with the others it is
+    trusted too much, since it fits the footage that it was trained on.
     """
+    if windows.learned is not None:
+        alone, others = windows.by_learned_alone(), replace(windows, learned=None)
+        return detection_scores(others, folds, progress) + detection_scores(alone, folds, progress)
     scores = np.full(len(windows), np.nan)
     made = np.isin(windows.kind, ("C", "D"))
     for number, fold in enumerate(folds):
@@ -193,7 +198,10 @@ def _cosines(windows: BenchWindows, taught: Rows, asked: Rows) -> tuple[NDArray[
 
 
 def _joined(windows: BenchWindows, rows: Rows) -> Floats:
-    return np.hstack([np.asarray(vectors, np.float64) for vectors in windows.take(rows).values()])
+    views = list(windows.take(rows).values())
+    if windows.learned is not None:
+        views.append(windows.learned[rows])
+    return np.hstack([np.asarray(vectors, np.float64) for vectors in views])
 
 
 def _dealt(labels: NDArray[np.str_], rng: np.random.Generator, parts: int = FOLDS) -> NDArray[np.intp]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ class BenchWindows:
     design: what two seeds of one architecture share, the decoder's own slug where there is one set of weights.
     vectors: view -> (N, D). detail: (N,) the high-frequency cue in dB. sharp: (N,) whether at least half of this
     decoder's contents pass the bench's gate (camera footage always does). left_out: files that gave no window.
+    learned: (N, EMBEDDING_DIM) of a learned fingerprint, None where none is asked for.
     """
 
     content: NDArray[np.str_]
@@ -45,6 +46,7 @@ class BenchWindows:
     vectors: Vectors
     detail: Floats
     left_out: tuple[str, ...]
+    learned: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.content)
@@ -52,6 +54,12 @@ class BenchWindows:
     def take(self, rows: NDArray[np.bool_]) -> Vectors:
         """The vectors of some rows."""
         return {name: self.vectors[name][rows] for name in VIEWS}
+
+    def by_learned_alone(self) -> BenchWindows:
+        """The same windows with nothing but the learned fingerprint in their vectors."""
+        empty = np.zeros((len(self), 0), np.float32)
+        learned = empty if self.learned is None else self.learned
+        return replace(self, vectors={name: learned if name == VIEWS[0] else empty for name in VIEWS}, learned=None)
 
 
 def load_windows(
@@ -65,7 +73,7 @@ def load_windows(
     """Fingerprint what has not been yet, keep it in the folder's ``fingerprints``, and return the windows.
 
     chains: only files that went through these; empty for all but the lossless members. embedding: a learned fingerprint
-    whose vector stands behind the decoder vector of each window.
+    to compute as well.
     Raises BadUsageError where the folder holds no bench or none of these chains.
     """
     chosen = chosen_rows(folder, chains)
@@ -79,19 +87,20 @@ def load_windows(
     columns = {
         name: np.array([row[name] for row, _ in spread]) for name in ("content", "source", "decoder", "kind", "chain")
     }
-    decoder = np.stack([window.decoder for _, window in spread])
+    learned = None
     if embedding is not None:
-        decoder = np.hstack([decoder, _embedded(folder, [row["file"] for row in kept], embedding, console)])
+        learned = _embedded(folder, [row["file"] for row in kept], embedding, console)
     return BenchWindows(
         **columns,
         design=np.array([_design(row) for row, _ in spread]),
         sharp=np.array([row["decoder"] in sharp for row, _ in spread]),
         vectors={
-            "decoder": decoder,
+            "decoder": np.stack([window.decoder for _, window in spread]),
             "texture": np.stack([window.texture for _, window in spread]),
         },
         detail=np.array([window.cues[_HIGH_FREQUENCY] for _, window in spread]),
         left_out=tuple(row["file"] for row in chosen if row not in kept),
+        learned=learned,
     )
 
 

@@ -108,7 +108,8 @@ def score(
         list[str] | None, typer.Option("--chain", metavar="x264-crf23|...", help="Only these; may be repeated.")
     ] = None,
     embedding: Annotated[
-        Path | None, typer.Option("--embedding", metavar="FILE.npz", help="Weights that `train fingerprint` made.")
+        str | None,
+        typer.Option("--embedding", metavar="FILE.npz|shipped", help="Weights that `train fingerprint` made, or ours."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Deals sources and decoders to folds.")] = 0,
     workers: Workers = None,

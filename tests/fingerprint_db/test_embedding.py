@@ -13,6 +13,7 @@ from fingerprint_db.embedding import (
     embedding_from_bytes,
     embedding_input,
     embedding_to_bytes,
+    shipped_embedding,
 )
 from fingerprint_db.residual import load_planes
 from fingerprint_db.window import FrameWindow
@@ -76,6 +77,19 @@ def test_weights_come_back_as_they_went_and_are_named_by_their_content() -> None
     assert embedding_to_bytes(back.net, {"seed": 1}) == data, "half precision is kept exactly"
     assert embedding_from_bytes(embedding_to_bytes(net, {"seed": 2})).id == back.id, "the name is of the weights alone"
     assert embedding_from_bytes(embedding_to_bytes(EmbeddingNet(), {})).id != back.id
+
+
+def test_the_weights_that_ship_say_what_they_saw_and_tell_one_picture_from_another() -> None:
+    learned = shipped_embedding()
+    said = learned.provenance
+    assert said["what"] == "learned decoder fingerprint"
+    assert said["learned_from"]["contents"] >= 30
+    assert not any("taef2" in name for name in said["learned_from"]["classes"]), "kind B is the held-out truth"
+    assert len(said["sources"]) == len(set(said["sources"])) >= 10
+    one, other = (learned.embed(load_planes(window(frames=frames))) for frames in (2, 16))
+    assert np.linalg.norm(one) == pytest.approx(1.0, abs=1e-5)
+    assert np.array_equal(one, shipped_embedding().embed(load_planes(window(frames=2))))
+    assert float(np.abs(one - other).max()) > 1e-3
 
 
 @pytest.mark.parametrize("data", [b"", b"not weights", embedding_to_bytes(EmbeddingNet(), {})[:-400]])

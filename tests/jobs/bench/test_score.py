@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,19 @@ def test_what_all_decoders_share_finds_one_that_nothing_learned_from_and_spares_
     assert pooled_auc(vae, camera, 16, 0) > auc(vae, camera)
     negatives = scores[strong.kind == "hard_negative"]
     assert (negatives > np.quantile(camera, 0.95)).mean() < 0.2
+
+
+def test_a_learned_fingerprint_gives_a_score_of_its_own_that_is_added(strong: BenchWindows) -> None:
+    rng = np.random.default_rng(7)
+    made = ~np.isin(strong.kind, ("camera", "hard_negative"))
+    learned = (rng.normal(size=(len(strong), 8)) + 1.2 * made[:, None]).astype(np.float32)
+    both, folds = replace(strong, learned=learned), folds_of(strong, 0)
+    hand, joined, alone = (
+        detection_scores(windows, folds, lambda _: None) for windows in (strong, both, both.by_learned_alone())
+    )
+    assert np.allclose(joined, hand + alone, equal_nan=True)
+    vae, camera = strong.kind == "B", strong.kind == "camera"
+    assert auc(joined[vae], joined[camera]) > max(auc(hand[vae], hand[camera]), auc(alone[vae], alone[camera]))
 
 
 def test_without_a_trace_nothing_is_found_nor_named() -> None:
