@@ -312,12 +312,10 @@ def _cut_numbers(read: _Read) -> set[int]:
 
 def _strengths(read: _Read) -> dict[int, float]:
     """How far each join of frames stands out, dB, by the number of its later frame."""
-    found = {}
+    found: dict[int, float] = {}
     for burst in read.film.bursts:
-        strength = strengths(burst)[0]
-        found |= {
-            _number(read, float(burst.times[at])): float(strength[at]) for at in np.flatnonzero(strength == strength)
-        }
+        known = zip(burst.times, strengths(burst)[0], strict=True)
+        found |= {_number(read, float(at)): float(strength) for at, strength in known if np.isfinite(strength)}
     return found
 
 
