@@ -17,7 +17,7 @@ from fingerprint_db.cues.measure import has_cues, measure_cues
 from fingerprint_db.residual import Planes, load_luma, load_planes
 from fingerprint_db.shared import Shared
 from fingerprint_db.texture import texture_numbers
-from fingerprint_db.traces import Series, has_traces, measure_traces
+from fingerprint_db.traces import Series, measure_traces
 from fingerprint_db.vae_decoder import decoder_numbers
 from fingerprint_db.window import FrameWindow, WindowFingerprint
 
@@ -48,14 +48,12 @@ def fingerprint_window(
 def measure_beside(
     planes: Planes, window: FrameWindow, before: FrameWindow | None = None
 ) -> tuple[dict[str, float], dict[str, Series]]:
-    """What is kept of a window beside its vectors: cues and series, each where the window has its turn.
+    """What is kept of a window beside its vectors: its cues, where it has its turn, and its series.
 
     planes: of the window. before: as for ``fingerprint_window``.
     """
     shared = Shared(planes)
     cues = measure_cues(planes, full_range=window.full_range, shared=shared) if has_cues(window) else {}
-    if not has_traces(window):
-        return cues, {}
     earlier = None if before is None else load_luma(before, planes.luma.device)
     return cues, measure_traces(planes, window, earlier, shared)
 

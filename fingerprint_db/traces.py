@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fingerprint_db.residual import Planes
 from fingerprint_db.shared import Shared
-from fingerprint_db.window import MIDDLING_PX, FrameWindow
+from fingerprint_db.window import FrameWindow
 
 Series = NDArray[np.float32]
 CALM = (0.1, 0.25, 0.5)  # quantiles over blocks: what the calmest tenth, quarter and half of the picture do
@@ -68,15 +68,6 @@ TRACES: Mapping[str, TraceDefinition] = MappingProxyType(
     }
 )
 TRACE_NAMES: tuple[str, ...] = tuple(TRACES)
-
-
-def has_traces(window: FrameWindow) -> bool:
-    """Whether a window's series are kept: of a small or middling frame those of a burst's first and last crop alone.
-
-    Two are needed, since what one crop shows and another does not is no seam; what docs/assembly.md says of how often
-    the findings are right was measured with two.
-    """
-    return not (window.crops and 0 < window.frame_px < MIDDLING_PX) or window.crop in (0, window.crops - 1)
 
 
 def measure_traces(

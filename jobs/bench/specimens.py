@@ -22,7 +22,7 @@ from jobs.encode import CodecChain, Rgb, read_frames, write_video
 FRAMES = 64  # of a clip, at most
 SIDES = (384, 512)  # centre crop, height and width: two windows a burst
 # Raise when the traces of the same pixels change, so that no kept ones are used.
-TRACES_VERSION = 3
+TRACES_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +128,8 @@ def _measured(window: FrameWindow, before: FrameWindow | None) -> WindowFingerpr
     import torch
 
     from fingerprint_db.residual import load_luma, load_planes
-    from fingerprint_db.traces import has_traces, measure_traces
+    from fingerprint_db.traces import measure_traces
 
-    if not has_traces(window):
-        return WindowFingerprint.of(window)
     torch.set_num_threads(1)
     with torch.inference_mode():
         planes = load_planes(window)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -118,19 +116,6 @@ def test_a_flat_picture_gives_finite_series() -> None:
     found = traces_of(np.full((6, SIDE, SIDE), 90.0))
     assert all(np.isfinite(found[name][1:-1]).all() for name in TRACE_NAMES)
     assert found["alike"][1:].tolist() == pytest.approx([1] * 5)
-
-
-def test_frames_below_1080p_have_series_of_their_first_and_last_crop_and_large_ones_of_all() -> None:
-    made = window(camera(5))
-    for width, height, crops, expected in (
-        (640, 480, 3, [True, False, True]),
-        (1280, 720, 4, [True, False, False, True]),
-        (320, 240, 1, [True]),
-        (1920, 1080, 4, [True] * 4),
-        (0, 0, 0, [True] * 4),  # a window of unknown origin
-    ):
-        placed = [replace(made, crop=n, frame_px=width * height, crops=crops) for n in range(len(expected))]
-        assert [bool(fingerprint_window(each).traces) for each in placed] == expected
 
 
 def test_a_window_keeps_its_series_and_picture_types_in_its_fingerprint() -> None:
