@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from fingerprint_db.cues.measure import has_cues, measure_cues
-from fingerprint_db.residual import load_planes
+from fingerprint_db.residual import Planes, load_luma, load_planes
+from fingerprint_db.shared import Shared
 from fingerprint_db.texture import texture_numbers
-from fingerprint_db.traces import measure_traces
+from fingerprint_db.traces import Series, measure_traces
 from fingerprint_db.vae_decoder import decoder_numbers
 from fingerprint_db.window import FrameWindow, WindowFingerprint
 
@@ -40,9 +41,21 @@ def fingerprint_window(
         planes = load_planes(window, device)
         decoder = decoder_numbers(planes).vector().cpu().numpy()
         texture = texture_numbers(planes).vector().cpu().numpy()
-        cues = measure_cues(planes, full_range=window.full_range) if has_cues(window) else {}
-        traces = measure_traces(planes, window, None if before is None else load_planes(before, device))
+        cues, traces = measure_beside(planes, window, before)
     return WindowFingerprint.of(window, decoder=decoder, texture=texture, cues=cues, traces=traces)
+
+
+def measure_beside(
+    planes: Planes, window: FrameWindow, before: FrameWindow | None = None
+) -> tuple[dict[str, float], dict[str, Series]]:
+    """What is kept of a window beside its vectors: its cues, where it has its turn, and its series.
+
+    planes: of the window. before: as for ``fingerprint_window``.
+    """
+    shared = Shared(planes)
+    cues = measure_cues(planes, full_range=window.full_range, shared=shared) if has_cues(window) else {}
+    earlier = None if before is None else load_luma(before, planes.luma.device)
+    return cues, measure_traces(planes, window, earlier, shared)
 
 
 def fingerprint_windows(

@@ -70,6 +70,22 @@ def load_planes(window: FrameWindow, device: torch.device | str = "cpu") -> Plan
     )
 
 
+def load_luma(window: FrameWindow, device: torch.device | str = "cpu") -> Planes:
+    """The window's luma alone: as ``load_planes``, without colour and with an empty ``fine_half``."""
+    luma = _to_float(window.luma, 2.0 ** (8 - window.bit_depth), device)
+    return Planes(
+        luma=luma,
+        chroma=None,
+        half=halve(luma),
+        fine_luma=binomial_residual(luma),
+        fine_chroma=None,
+        fine_half=luma[:0],
+        top=window.top,
+        left=window.left,
+        picture_types="",
+    )
+
+
 def _frame_s(window: FrameWindow) -> float:
     """Median time between frames; 0 where times are missing or do not rise."""
     steps = np.diff(window.times_s)

@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
+# Luma pixels below which a frame is small, and below which it is at least middling: how much is measured beside the
+# vectors follows from it, as the cost of decoding does. 480p is small, 720p middling, 1080p neither.
+SMALL_PX, MIDDLING_PX = 600_000, 1_500_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +23,7 @@ class FrameWindow:
     8-bit footage is uint8, deeper footage uint16 with ``bit_depth`` significant bits.
     burst / crop: which place in time and which place in the frame; top / left: offset in luma pixels.
     times_s: (T,) presentation times in seconds. picture_types: one of ``I P B ?`` a frame, as coded.
+    frame_px: luma pixels of the whole frame; crops: how many crops of it a burst has; 0 each where that is not known.
     """
 
     burst: int
@@ -33,6 +37,8 @@ class FrameWindow:
     full_range: bool
     times_s: NDArray[np.float64]
     picture_types: str
+    frame_px: int = 0
+    crops: int = 0
 
     @property
     def frames(self) -> int:
@@ -57,8 +63,8 @@ class Predecessors:
             self._last[window.crop] = replace(
                 window,
                 luma=window.luma[-1:].copy(),  # copies, so that the other frames can be forgotten
-                chroma_b=window.chroma_b[-1:].copy(),
-                chroma_r=window.chroma_r[-1:].copy(),
+                chroma_b=window.chroma_b[:0].copy(),  # no series compares colour with the frame before
+                chroma_r=window.chroma_r[:0].copy(),
                 times_s=window.times_s[-1:].copy(),
                 picture_types=window.picture_types[-1:],
             )

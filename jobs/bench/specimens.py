@@ -127,13 +127,13 @@ def _windows(path: Path) -> Iterator[FrameWindow]:
 def _measured(window: FrameWindow, before: FrameWindow | None) -> WindowFingerprint:
     import torch
 
-    from fingerprint_db.residual import load_planes
+    from fingerprint_db.residual import load_luma, load_planes
     from fingerprint_db.traces import measure_traces
 
     torch.set_num_threads(1)
     with torch.inference_mode():
         planes = load_planes(window)
-        traces = measure_traces(planes, window, None if before is None else load_planes(before))
+        traces = measure_traces(planes, window, None if before is None else load_luma(before))
     return WindowFingerprint.of(window, traces=traces)
 
 

@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from fingerprint_db.cues.measure import has_cues, measure_cues
-from fingerprint_db.fingerprint import fingerprint_window
+from fingerprint_db.fingerprint import fingerprint_window, measure_beside
 from fingerprint_db.residual import load_planes
 from fingerprint_db.spec import WindowPlan
-from fingerprint_db.window import FrameWindow
+from fingerprint_db.window import FrameWindow, Predecessors
 from jobs.decode.protocol import DecodeRequest, DecoderName
 from jobs.decode.service import serve
 from jobs.encode import CodecChain, write_video
@@ -76,23 +75,23 @@ def _measure(files: list[str], settings: Settings, rounds: int, console: Console
                 for name, run in decoding.items():
                     taken[name].append(_timed(functools.partial(run, path)))
                 windows = _decode(path, plan, settings.decoder)
-                cueing.append(_cues_s(windows, time.perf_counter))
+                cueing.append(_beside_s(windows, time.perf_counter))
                 for window in windows:
                     per_window.append(1000 * _timed(functools.partial(fingerprint_window, window)))
                 meter.advance()
     base = "decode planned windows, pyav"
     found = [_summarise(name, "s", values, base, taken[base]) for name, values in taken.items()]
-    found.append(_summarise("cues of the planned windows", "s", cueing, base, taken[base]))
+    found.append(_summarise("cues and series of the planned windows", "s", cueing, base, taken[base]))
     if per_window:
         found.append(_summarise("fingerprint a window (decoder + texture)", "ms", per_window, "", per_window))
     return found
 
 
 def cue_shares(path: str, settings: Settings, *, rounds: int) -> list[float]:
-    """What the cues of a file cost over what decoding its windows costs, in CPU time, paired within each round.
+    """What a file's cues and series cost over what decoding its windows costs, in CPU time, paired within each round.
 
-    One thread, in this process, warm file cache. Loading the planes and taking their residuals is not counted to the
-    cues: the vectors need them anyway. Empty where no window can be decoded.
+    One thread, in this process, warm file cache. Loading the planes and taking their residuals is not counted: the
+    vectors need them anyway. Empty where no window can be decoded.
     """
     import torch
 
@@ -103,20 +102,22 @@ def cue_shares(path: str, settings: Settings, *, rounds: int) -> list[float]:
         windows = _decode(path, WindowPlan(), settings.decoder)
         decoding = time.process_time() - started
         if windows:
-            shares.append(_cues_s(windows, time.process_time) / decoding)
+            shares.append(_beside_s(windows, time.process_time) / decoding)
     return shares
 
 
-def _cues_s(windows: Sequence[FrameWindow], clock: Callable[[], float]) -> float:
-    """Seconds by ``clock`` that the cues of a file's windows take, their planes loaded before."""
+def _beside_s(windows: Sequence[FrameWindow], clock: Callable[[], float]) -> float:
+    """Seconds by ``clock`` that the cues and series of a file's windows take, their planes loaded before."""
     import torch
 
     total = 0.0
+    earlier = Predecessors(WindowPlan().bursts)
     with torch.inference_mode():
-        for window in filter(has_cues, windows):
+        for window in windows:
             planes = load_planes(window)
+            before = earlier.of(window)
             started = clock()
-            measure_cues(planes, full_range=window.full_range)
+            measure_beside(planes, window, before)
             total += clock() - started
     return total
 

@@ -55,7 +55,7 @@ class Burst:
         return self._best[2] if self._best and len(self._best[0]) > len(self._run) else self._pts
 
     def windows(
-        self, crops: tuple[CropPlace, ...], bit_depth: int, full_range: bool, min_frames: int
+        self, crops: tuple[CropPlace, ...], bit_depth: int, full_range: bool, min_frames: int, frame_px: int = 0
     ) -> Iterator[FrameWindow]:
         """The longest run as one window a crop (the crops that ``add`` was given); nothing below ``min_frames``."""
         self.break_run()
@@ -77,6 +77,8 @@ class Burst:
                 full_range=full_range,
                 times_s=np.asarray(times, np.float64),
                 picture_types="".join(types),
+                frame_px=frame_px,
+                crops=len(crops),
             )
 
 

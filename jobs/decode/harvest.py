@@ -80,7 +80,8 @@ class Harvest:
         if 0 < burst.frames < burst.place.frames:
             self._short += 1
         depth = self._depth or (self._layout.depth if self._layout else 8)
-        for window in burst.windows(self.crops, depth, self._full_range, self.plan.min_frames):
+        width, height = self.size
+        for window in burst.windows(self.crops, depth, self._full_range, self.plan.min_frames, width * height):
             self.delivered += 1
             yield window
 

@@ -99,6 +99,20 @@ def test_every_second_window_has_cues_and_every_place_its_turn() -> None:
     assert grid == [[True, False, True], [False, True, False], [True, False, True], [False, True, False]]
 
 
+@pytest.mark.parametrize(
+    ("size", "crops", "windows"),
+    [((640, 480), 3, [(0, 0), (4, 1), (8, 2), (12, 0)]), ((1280, 720), 4, [(b, b % 4) for b in range(16)])],
+)
+def test_smaller_frames_have_cues_in_fewer_windows_and_every_place_its_turn(
+    size: tuple[int, int], crops: int, windows: list[tuple[int, int]]
+) -> None:
+    from dataclasses import replace
+
+    blank = replace(make_window(np.zeros((1, 64, 64))), frame_px=size[0] * size[1], crops=crops)
+    every = [(b, c) for b in range(16) for c in range(crops)]
+    assert [(b, c) for b, c in every if has_cues(replace(blank, burst=b, crop=c))] == windows
+
+
 def test_the_shipped_table_has_every_cue_with_quantiles_that_rise() -> None:
     table = shipped_ranges()
     assert set(table.false_alarms) == set(CUE_NAMES)
