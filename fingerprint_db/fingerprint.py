@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from fingerprint_db.cues.measure import has_cues, measure_cues
+from fingerprint_db.profiles import measure_profiles
 from fingerprint_db.residual import load_planes
 from fingerprint_db.texture import texture_numbers
 from fingerprint_db.traces import measure_traces
@@ -42,7 +43,8 @@ def fingerprint_window(
         texture = texture_numbers(planes).vector().cpu().numpy()
         cues = measure_cues(planes, full_range=window.full_range) if has_cues(window) else {}
         traces = measure_traces(planes, window, None if before is None else load_planes(before, device))
-    return WindowFingerprint.of(window, decoder=decoder, texture=texture, cues=cues, traces=traces)
+        profiles = measure_profiles(planes)
+    return WindowFingerprint.of(window, decoder=decoder, texture=texture, cues=cues, traces=traces, profiles=profiles)
 
 
 def fingerprint_windows(
