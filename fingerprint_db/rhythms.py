@@ -52,7 +52,7 @@ def temporal_rhythm(film: Timeline) -> Rhythm | None:
 
 
 def places(types: str) -> list[tuple[str, int, int]]:
-    """What a codec makes of each frame: its letter, and for B-frames the length of their run and how deep in it."""
+    """What a codec makes of each frame: its letter, and for B-frames the length of their run and the place in it."""
     out: list[tuple[str, int, int]] = []
     at = 0
     while at < len(types):
@@ -60,8 +60,8 @@ def places(types: str) -> list[tuple[str, int, int]]:
         while end < len(types) and types[end] == types[at]:
             end += 1
         run = end - at
-        deep = types[at] == "B"
-        out += [(types[at], run * deep, min(n, run - 1 - n) * deep) for n in range(run)]
+        inner = types[at] == "B"  # of P-frames in a row each is like the next
+        out += [(types[at], run * inner, n * inner) for n in range(run)]
         at = end
     return out
 

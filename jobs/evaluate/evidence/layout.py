@@ -103,9 +103,8 @@ def _false_alarms(seen: Sequence[Seen], ranges: Held) -> list[Figure]:
 def right(found: Mapping[str, Any], stride: int, *, exactly: bool = False) -> bool:
     """Whether a lattice was said whose period is the stride's, or one of its harmonics (not ``exactly``)."""
     ratio = stride / found["period_px"]
-    return (
-        bool(found["said"]) and abs(ratio / round(ratio or 1) - 1) < _TOLERANCE and (not exactly or round(ratio) == 1)
-    )
+    harmonic = 1 if exactly else max(1, round(ratio))
+    return bool(found["said"]) and abs(ratio / harmonic - 1) < _TOLERANCE
 
 
 def _strides(seen: Sequence[Seen], ranges: Held) -> list[Figure]:
