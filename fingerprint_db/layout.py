@@ -29,13 +29,13 @@ _NATIVE = 0.01  # of a side: how near a frame, scaled back, must come to a gener
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Readings:
-    """What was measured of a file, before it is held against anything; None where it could not be.
+    """What was measured of a file, before it is held against anything; None for what could not be.
 
     lines: by stride (lattice.codec_lines). columns, rows: how many the windows cover.
     """
 
-    lattice: Found | None
-    lines: Mapping[int, float] | None
+    lattice: Found
+    lines: Mapping[int, float]
     tiles: TileSeams | None
     free_tiles: TileSeams | None
     rhythm: Rhythm | None
@@ -46,8 +46,8 @@ class Readings:
     def scores(self, ranges: LayoutRanges) -> dict[str, float]:
         """The score of every measure that there is, higher for more of it."""
         found = {
-            "scaled_lattice": self.lattice.score if self.lattice else None,
-            "unscaled_lattice": ranges.beyond_codec(self.lines)[1] if self.lines else None,
+            "scaled_lattice": self.lattice.score,
+            "unscaled_lattice": ranges.beyond_codec(self.lines)[1],
             "tiles": self.tiles.score if self.tiles else None,
             "free_tiles": self.free_tiles.score if self.free_tiles else None,
             "rhythm": self.rhythm.score if self.rhythm else None,
@@ -143,7 +143,6 @@ def native_fits(period: float, size: tuple[int, int]) -> list[dict[str, Any]]:
 
 
 def _spatial(read: Readings, held: LayoutRanges, p: Mapping[str, float], size: tuple[int, int]) -> dict[str, Any]:
-    assert read.lattice is not None and read.lines is not None
     stride, excess = held.beyond_codec(read.lines)
     # Of the two searches the one that camera footage shows less of; two were made.
     scaled = p["scaled_lattice"] < p["unscaled_lattice"]

@@ -18,6 +18,8 @@ from fingerprint_db.lattice import STRIDES, excess
 
 TABLE = Path(__file__).parent / "layout_camera.json"
 TABLE_VERSION = 1
+# Strides differ in their tails, and the tails decide: a deviation is what makes this quantile a normal one.
+_TAIL, _TAIL_DEVIATIONS = 0.98, 2.054
 MEASURES = ("scaled_lattice", "unscaled_lattice", "tiles", "free_tiles", "rhythm", "first_frame")
 
 
@@ -56,7 +58,7 @@ def fitted_weights(seen: Sequence[Mapping[int, float]]) -> tuple[dict[int, list[
         own = np.array([lines[stride] for lines in seen])
         fit = np.linalg.lstsq(design, own, rcond=None)[0]
         weights[stride] = [float(weight) for weight in fit]
-        spread[stride] = float(np.std(own - design @ fit)) + 1e-6
+        spread[stride] = float(np.quantile(own - design @ fit, _TAIL)) / _TAIL_DEVIATIONS + 1e-6
     return weights, spread
 
 

@@ -69,7 +69,7 @@ def test_a_lattice_of_stride_8_scaled_by_three_quarters_is_found_with_its_scale(
 
 
 def test_a_scale_that_gives_a_generators_own_size_comes_before_one_that_changes_less() -> None:
-    # 1280 x 720 seen at 960 x 540 would be x 0.75 of stride 8; at 1920 x 1080 it is x 1.5, and stride 4 the smaller step.
+    # 12 px are stride 8 of a 1280 x 720 film at 1920 x 1080, or stride 16 of one of a size that nothing here makes.
     (first, *_) = native_fits(12.0, (1920, 1080))
     assert (first["stride"], first["scale"]) == (8, 1.5)
     assert first["native"]

@@ -63,7 +63,7 @@ class Held:
 
 def table_of(camera: Sequence[Seen]) -> LayoutRanges:
     """The table of these files. Raises ValueError for too few to fit anything."""
-    lines = [one.read.lines for one in camera if one.read.lines]
+    lines = [one.read.lines for one in camera]
     if len(lines) < 10:
         raise ValueError("fewer than ten camera files of other sources could be read; that makes no range")
     weights, spread = fitted_weights(lines)

@@ -13,7 +13,7 @@ from rich.console import Console
 from fingerprint_db.lattice import STRIDES, Found
 from fingerprint_db.layout import Readings
 from fingerprint_db.layout_ranges import load_ranges
-from fingerprint_db.tiles import Tiling, TileSeams
+from fingerprint_db.tiles import TileSeams, Tiling
 from jobs.encode import CodecChain, write_video
 from jobs.evaluate.evidence import EvidenceOptions, layout, layout_tiles, measure_evidence
 from jobs.evaluate.evidence.layout import rate, right
