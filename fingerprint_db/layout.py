@@ -144,8 +144,9 @@ def native_fits(period: float, size: tuple[int, int]) -> list[dict[str, Any]]:
 
 def _spatial(read: Readings, held: LayoutRanges, p: Mapping[str, float], size: tuple[int, int]) -> dict[str, Any]:
     stride, excess = held.beyond_codec(read.lines)
-    # Of the two searches the one that camera footage shows less of; two were made.
-    scaled = p["scaled_lattice"] < p["unscaled_lattice"]
+    # Of the two searches, which are both paid for below, the one that camera footage shows less of. Where both are
+    # beyond all camera footage a scaled lattice explains more: some of its harmonics may lie on the codec's grid.
+    scaled = p["scaled_lattice"] <= p["unscaled_lattice"]
     period = read.lattice.period if scaled else float(stride)
     fits = native_fits(period, size)
     own = min(1.0, 2 * min(p["scaled_lattice"], p["unscaled_lattice"]))

@@ -36,6 +36,7 @@ from jobs.settings import Settings
 FRAMES, WHOLE_PX = 32, 8192
 FORMS = (*(CodecChain("x264", crf) for crf in (18, 23, 28)), CodecChain("x264", 23, scale=0.75))
 FINDINGS = ("spatial_stride", "temporal_stride", "tiles", "first_frame")
+FEWEST = 100  # camera files of a rate that is shown beside a sentence
 _TOLERANCE = 0.02  # of a period
 
 
@@ -68,7 +69,7 @@ def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, con
     ranges = Held(seen)
     figures = [*_false_alarms(seen, ranges), *_strides(seen, ranges), *_tiled(tiles, ranges)]
     table = ranges.without("")
-    rates = {name: rate(seen, ranges, name) for name in FINDINGS}
+    rates = {name: share for name in FINDINGS if (share := rate(seen, ranges, name)) is not None}
     shown = replace(table, false_alarms=rates, provenance=_provenance(seen, settings))
     if options.out is not None:
         save_ranges(shown, options.out / "layout_camera.json")
@@ -76,10 +77,13 @@ def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, con
     return MeasuredReport("layout", "Strides and tiles", tuple(figures), tuple(dict.fromkeys(notes)), detail)
 
 
-def rate(seen: Sequence[Seen], ranges: Held, name: str) -> float:
-    """Share of camera files of which this was said, each held against other sources."""
-    camera = [one for one in seen if one.label is Label.CAMERA]
-    return sum(bool(ranges.findings(one)[name]["said"]) for one in camera) / max(1, len(camera))
+def rate(seen: Sequence[Seen], ranges: Held, name: str) -> float | None:
+    """Share of camera files of which this was said, each held against other sources; None where too few could be
+    measured for a rate of one in a hundred.
+    """
+    found = [ranges.findings(one)[name] for one in seen if one.label is Label.CAMERA]
+    known = [bool(said["said"]) for said in found if "not_measurable" not in said]
+    return sum(known) / len(known) if len(known) >= FEWEST else None
 
 
 def _share(name: str, hits: Sequence[bool], of: Sequence[Seen], goal: str = "", how: str = "") -> Figure:
