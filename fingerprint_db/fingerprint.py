@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from fingerprint_db.cues.measure import has_cues, measure_cues
+from fingerprint_db.profiles import measure_profiles
 from fingerprint_db.residual import Planes, load_luma, load_planes
 from fingerprint_db.shared import Shared
 from fingerprint_db.texture import texture_numbers
@@ -42,7 +43,8 @@ def fingerprint_window(
         decoder = decoder_numbers(planes).vector().cpu().numpy()
         texture = texture_numbers(planes).vector().cpu().numpy()
         cues, traces = measure_beside(planes, window, before)
-    return WindowFingerprint.of(window, decoder=decoder, texture=texture, cues=cues, traces=traces)
+        profiles = measure_profiles(planes)
+    return WindowFingerprint.of(window, decoder=decoder, texture=texture, cues=cues, traces=traces, profiles=profiles)
 
 
 def measure_beside(

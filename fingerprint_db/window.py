@@ -89,7 +89,8 @@ class WindowFingerprint:
     cues: named numbers; the unit is part of each cue's documentation.
     traces: named series with a value a frame (NaN where a frame has none, as the first of differences), so that how a
     video was put together can be read over many windows; each series' documentation says what it is.
-    picture_types: as in FrameWindow. Both are empty in windows fingerprinted before they were kept.
+    picture_types: as in FrameWindow. profiles: named series along columns and rows (fingerprint_db.profiles).
+    All three are empty in windows fingerprinted before they were kept.
     """
 
     burst: int
@@ -105,6 +106,7 @@ class WindowFingerprint:
     cues: Mapping[str, float]
     traces: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     picture_types: str = ""
+    profiles: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -115,6 +117,7 @@ class WindowFingerprint:
         texture: NDArray[np.float32] | None = None,
         cues: Mapping[str, float] | None = None,
         traces: Mapping[str, NDArray[np.float32]] | None = None,
+        profiles: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> WindowFingerprint:
         """What was measured of a window, under its place and times; what was not measured stays empty."""
         height, width = window.luma.shape[1:]
@@ -133,6 +136,7 @@ class WindowFingerprint:
             cues=cues or {},
             traces=traces or {},
             picture_types=window.picture_types.ljust(window.frames, "?")[: window.frames],
+            profiles=profiles or {},
         )
 
 

@@ -25,9 +25,16 @@ def _assembly(file: FileFingerprint, _verdict: Verdict) -> Mapping[str, Any] | N
     return assembly(file.windows, file.facts.fps)
 
 
+def _layout(file: FileFingerprint, _verdict: Verdict) -> Mapping[str, Any] | None:
+    from fingerprint_db.layout import layout
+
+    return layout(file.windows, file.facts.fps, (file.facts.width, file.facts.height))
+
+
 # What is found is plain JSON: strings, numbers that are finite, booleans, lists and objects.
 KINDS: Mapping[str, Kind] = {
     "assembly": _assembly,
+    "layout": _layout,
     "artefacts": artefacts,
     "declared": declared_evidence,
 }

@@ -155,6 +155,7 @@ def _window_rows(file: FileFingerprint, spec_id: str, sweep_id: str | None) -> I
                 for name, series in window.traces.items()
             ],
             "picture_types": window.picture_types,
+            "profiles": [(name, profile.tolist()) for name, profile in window.profiles.items()],
         }
 
 
@@ -171,9 +172,10 @@ def _window(row: Mapping[str, Any]) -> WindowFingerprint:
         decoder=np.asarray(row["decoder"], dtype=np.float32),
         texture=np.asarray(row["texture"], dtype=np.float32),
         cues=dict(row["cues"]),
-        # Parts of schema version 1 have neither.
+        # Parts of schema version 1 have none of these, those of version 2 no profiles.
         traces={name: np.asarray(values, np.float32) for name, values in row.get("traces") or ()},
         picture_types=row.get("picture_types") or "",
+        profiles={name: np.asarray(values, np.float32) for name, values in row.get("profiles") or ()},
     )
 
 

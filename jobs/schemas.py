@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 VERSION_KEY = b"makersmark.schema_version"
 
 
@@ -40,6 +40,7 @@ FINGERPRINTS = _versioned(
         pa.field("facts", pa.string(), nullable=False),
         pa.field("traces", _SERIES),  # since version 2
         pa.field("picture_types", pa.string()),  # since version 2
+        pa.field("profiles", _SERIES),  # since version 3
     ]
 )
 

@@ -97,6 +97,9 @@ def file_verdict(console: Console, record: Mapping[str, Any], *, heading: bool =
     put_together = _put_together((record.get("evidence") or {}).get("assembly"))
     if put_together:
         console.print(f"  put together: {escape(put_together)}", highlight=False, soft_wrap=True)
+    fixed = _laid_out((record.get("evidence") or {}).get("layout"))
+    if fixed:
+        console.print(f"  fixed to the frame: {escape(fixed)}", highlight=False, soft_wrap=True)
     if record["nearest"]:
         near = ", ".join(f"{n['generator']} {n['score']:.2f}" for n in record["nearest"][:3])
         console.print(f"  nearest signatures: {near}", style="dim", highlight=False)
@@ -282,6 +285,12 @@ def set_aside_entry(console: Console, entry: SetAside) -> None:
 
 def _put_together(found: Mapping[str, Any] | None) -> str:
     from fingerprint_db.assembly import summary
+
+    return summary(found) if found else ""
+
+
+def _laid_out(found: Mapping[str, Any] | None) -> str:
+    from fingerprint_db.layout import summary
 
     return summary(found) if found else ""
 

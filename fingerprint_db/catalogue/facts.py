@@ -57,6 +57,8 @@ class DecoderFamily:
     spatial_stride: output pixels along each side that one latent position (a generator) or one input pixel (a
     processor) covers. temporal_stride: the same in frames. latent_channels: values a latent position holds.
     upsampler, decode_pattern: free text in the field's terms. licence: of the published weights or package.
+    tiles: how the published decoder cuts up large pictures, in pixels: height and width of a tile, then how far apart
+    tiles begin down and across; empty where no tiling is documented. Most do so only where it is switched on.
     """
 
     slug: str
@@ -71,6 +73,7 @@ class DecoderFamily:
     upsampler: str | None = None
     causality: Causality | None = None
     decode_pattern: str | None = None
+    tiles: tuple[int, ...] = ()
     licence: str | None = None
     notes: str = ""
 

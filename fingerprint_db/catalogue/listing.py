@@ -94,10 +94,15 @@ def _family_pairs(
         ("upsampler", family.upsampler),
         ("causality", family.causality),
         ("decode pattern", family.decode_pattern),
+        ("tiles, where switched on", _tiles(family.tiles)),
         ("licence", family.licence),
         ("shares its decoder with", _joined(shared)),
         ("decoder notes", family.notes or None),
     ]
+
+
+def _tiles(tiles: tuple[int, ...]) -> str | None:
+    return "{} x {} px every {} x {} px (down x across)".format(*tiles) if tiles else None
 
 
 def _row(catalogue: Catalogue, generator: Generator, counts: SignatureCounts) -> GeneratorRow:

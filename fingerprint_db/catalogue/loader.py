@@ -144,7 +144,8 @@ def _family(row: dict[str, Any]) -> DecoderFamily:
         typed = {"kind": Kind(row["kind"]), "tag": Tag(row["tag"]), "causality": causality}
     except ValueError as error:
         raise CatalogueDataError(f"family {row['slug']}: {error}") from error
-    return DecoderFamily(**{**row, **typed, "sources": tuple(row["sources"])})
+    lists = {name: tuple(row.get(name, ())) for name in ("sources", "tiles")}
+    return DecoderFamily(**{**row, **typed, **lists})
 
 
 def _generator(row: dict[str, Any]) -> Generator:
@@ -178,6 +179,13 @@ def _check_family(family: DecoderFamily) -> None:
     _check_row(where, family.slug, family.sources)
     numbers = (family.spatial_stride, family.temporal_stride, family.latent_channels)
     _require(all(n is None or n > 0 for n in numbers), f"{where}: strides and channels must be positive")
+    if family.tiles:
+        fits = len(family.tiles) == 4 and all(0 < step <= side for side, step in _sides_and_steps(family.tiles))
+        _require(fits, f"{where}: tiles are height, width and the two steps, which are no larger")
+
+
+def _sides_and_steps(tiles: tuple[int, ...]) -> Iterable[tuple[int, int]]:
+    return zip(tiles[:2], tiles[2:], strict=True)
 
 
 def _check_generator(

@@ -220,10 +220,13 @@ def evaluate(
     ] = None,
     evidence: Annotated[
         str | None,
-        typer.Option("--evidence", metavar="assembly|cues|declared|reconstruction", help="Measure this kind alone."),
+        typer.Option(
+            "--evidence", metavar="assembly|cues|declared|layout|reconstruction", help="Measure this kind alone."
+        ),
     ] = None,
     checkpoints: Annotated[
-        list[Path] | None, typer.Option("--vae", metavar="DIR", help="With --evidence reconstruction: a checkpoint.")
+        list[Path] | None,
+        typer.Option("--vae", metavar="DIR", help="With --evidence layout or reconstruction: a checkpoint."),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=0, help="With --evidence: at most so many clips.")] = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="With --evidence: of all that is drawn.")] = 0,

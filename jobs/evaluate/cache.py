@@ -58,6 +58,7 @@ class EvaluationCache:
             "cues": [dict(window.cues) for window in file.windows],
             "traces": [{name: trace.tolist() for name, trace in w.traces.items()} for w in file.windows],
             "picture_types": [window.picture_types for window in file.windows],
+            "profiles": [{name: line.tolist() for name, line in w.profiles.items()} for w in file.windows],
         }
         places = [[getattr(window, name) for name in _PLACES] for window in file.windows]
         arrays: dict[str, NDArray[Any]] = {
@@ -84,6 +85,7 @@ class EvaluationCache:
                     cues=cues,
                     traces={name: np.asarray(trace, np.float32) for name, trace in header["traces"][i].items()},
                     picture_types=header["picture_types"][i],
+                    profiles={name: np.asarray(line, np.float32) for name, line in header["profiles"][i].items()},
                 )
                 for i, cues in enumerate(header["cues"])
             )

@@ -1,8 +1,8 @@
-"""Cues alone of many files: decoded in killable children like anything else, without the vectors of a fingerprint."""
+"""A part of the fingerprint of many files, their cues by default: decoded in killable children like anything else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from cluster.executor import Completion
@@ -20,24 +20,6 @@ from jobs.scan import DECODE_SERVICE, FileFingerprint
 from jobs.settings import Settings
 
 
-def measure_files(paths: Iterable[str], settings: Settings) -> Iterator[tuple[str, FileFingerprint | Failure]]:
-    """As ``jobs.scan.fingerprint_files`` for local files, with empty vectors: a quarter of the time a window."""
-    todo = list(dict.fromkeys(paths))
-    workers = max(1, min(settings.workers or default_workers(), len(todo)))
-    executor = LocalExecutor(ClusterSettings(workers=workers))
-    done: Iterator[Completion[str, None, FileFingerprint]] = executor.run(
-        lambda: _CueWorker(settings), lambda _task, _ticket: True, todo
-    )
-    for completion in done:
-        match completion.outcome:
-            case Done(result):
-                yield completion.task, result
-            case Failure() as failure:
-                yield completion.task, failure
-            case _:
-                raise AssertionError("a gate that lets everything pass declined a file")
-
-
 def window_cues(window: FrameWindow) -> WindowFingerprint:
     """The window's cues, none where it has none (``has_cues``), in the form in which fingerprints keep them."""
     import torch
@@ -52,16 +34,50 @@ def window_cues(window: FrameWindow) -> WindowFingerprint:
     return WindowFingerprint.of(window, cues=cues)
 
 
-class _CueWorker:
+def window_layout(window: FrameWindow) -> WindowFingerprint:
+    """The window's series a frame and its profiles, which is what evidence on assembly and layout is read from."""
+    import torch
+
+    from fingerprint_db.profiles import measure_profiles
+    from fingerprint_db.residual import load_planes
+    from fingerprint_db.traces import measure_traces
+
+    with torch.inference_mode():
+        planes = load_planes(window)
+        return WindowFingerprint.of(window, traces=measure_traces(planes, window), profiles=measure_profiles(planes))
+
+
+def measure_files(
+    paths: Iterable[str], settings: Settings, measure: Callable[[FrameWindow], WindowFingerprint] = window_cues
+) -> Iterator[tuple[str, FileFingerprint | Failure]]:
+    """As ``jobs.scan.fingerprint_files`` for local files, with what ``measure`` gives alone: a quarter of the time."""
+    todo = list(dict.fromkeys(paths))
+    workers = max(1, min(settings.workers or default_workers(), len(todo)))
+    executor = LocalExecutor(ClusterSettings(workers=workers))
+    done: Iterator[Completion[str, None, FileFingerprint]] = executor.run(
+        lambda: _Worker(settings, measure), lambda _task, _ticket: True, todo
+    )
+    for completion in done:
+        match completion.outcome:
+            case Done(result):
+                yield completion.task, result
+            case Failure() as failure:
+                yield completion.task, failure
+            case _:
+                raise AssertionError("a gate that lets everything pass declined a file")
+
+
+class _Worker:
     """The executor's worker: owns one decoding child."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, measure: Callable[[FrameWindow], WindowFingerprint]) -> None:
         import torch
 
         torch.set_num_threads(1)
         limits = Limits(
             total_s=settings.file_s, stall_s=settings.stall_s, memory_mb=settings.decode_mb, reply_mb=REPLY_MB
         )
+        self._measure = measure
         self._decoder: DecoderName = settings.decoder
         self._sandbox = Sandbox(DECODE_SERVICE, limits, replies=REPLIES)
 
@@ -74,7 +90,7 @@ class _CueWorker:
         summary: DecodeSummary | None = None
         for reply in checked(self._sandbox.call(DecodeRequest(task, plan, self._decoder)), plan):
             if isinstance(reply, FrameWindow):
-                windows.append(window_cues(reply))
+                windows.append(self._measure(reply))
             elif isinstance(reply, DecodeSummary):
                 summary = reply
         if summary is None:

@@ -74,6 +74,8 @@ class TestValidation:
             (FAMILY, GENERATOR.replace("repo someone/some", "arXiv:123"), "sources of no known form"),
             (FAMILY.replace("stride = 8", "stride = 0"), GENERATOR, "must be positive"),
             (FAMILY.replace("stride = 8", 'stride = "8"'), GENERATOR, "spatial_stride must be int"),
+            (FAMILY + "tiles = [256, 256, 192]", GENERATOR, "tiles are height, width and the two steps"),
+            (FAMILY + "tiles = [256, 256, 192, 320]", GENERATOR, "tiles are height, width and the two steps"),
             (FAMILY + "colour = 3", GENERATOR, "unknown fields colour"),
             (FAMILY, GENERATOR.replace('maker = "Someone"', ""), "missing maker"),
             (FAMILY, GENERATOR + 'frame_rule = "four"', "'four' is not a frame rule"),

@@ -119,6 +119,7 @@ def file_of(number: int, windows: int) -> FileFingerprint:
                 cues={"flicker": float(rng.normal())},
                 traces={"change": rng.normal(size=16).astype(np.float32), "first": np.array([np.nan, 1], np.float32)},
                 picture_types="IPBB" * 4,
+                profiles={"signed_x": rng.normal(size=252).astype(np.float32)},
             )
         )
     return FileFingerprint(content(number), 1000 + number, FACTS, 1.0, "" if windows else "too short", tuple(made))
@@ -210,6 +211,8 @@ def every_window_is_readable(home: Home) -> None:
             assert np.array_equal(window.texture, original.texture)
             assert window.cues == original.cues
             assert window.picture_types == original.picture_types
+            assert window.profiles.keys() == original.profiles.keys()
+            assert all(np.array_equal(window.profiles[name], line) for name, line in original.profiles.items())
             assert window.traces.keys() == original.traces.keys()
             for name, series in original.traces.items():
                 assert np.array_equal(window.traces[name], series, equal_nan=True)

@@ -21,6 +21,7 @@ from jobs.settings import Settings
 KINDS: Mapping[str, str] = {
     "assembly": "how a video was put together: interpolation, repeats, seams",
     "cues": "artefact cues: ranges on camera footage, cost",
+    "layout": "strides and tiles: lattices, lines and rhythms that are fixed to the frame",
     "declared": "what files declare of their making",
     "reconstruction": "reconstruction by VAE checkpoints",
 }
