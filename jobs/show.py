@@ -120,6 +120,8 @@ def declared_lines(found: Mapping[str, Any]) -> list[str]:
     if found["speaks"]:
         first = found["fits"][0]
         parts.append(f"fits {first['generator']} (posterior {first['posterior']:.2f})")
+    if (marks := found.get("marks")) and marks["overlays"]:
+        parts.append(marks["overlays"][0]["says"])
     lines = [f"{found['label']}: {'; '.join(parts[:4])}"] if parts else []
     return lines + ([f"declared against measured: {found['contradiction']}"] if found["contradiction"] else [])
 
