@@ -82,8 +82,8 @@ def c2pa_of(told: Mapping[str, str]) -> dict[str, str] | None:
 
 
 def marks_of(told: Mapping[str, str]) -> dict[str, Any] | None:
-    """Still overlays out of the flat facts. ``measurable``: whether the film moves enough to tell them from the rest."""
-    if overlays.FACT not in told:
+    """Still overlays out of the flat facts; ``measurable``: whether the film moves enough to tell them apart."""
+    if not overlays.is_sound(told.get(overlays.FACT, "")):  # a tag of that name, kept before the name was taken
         return None
     looked = overlays.read(told[overlays.FACT])
     return {
