@@ -77,7 +77,7 @@ class Harvest:
         if shown.clean and self._layout is not None:
             if self.overlays.wants(burst.number, burst.offset):
                 picture = np.rot90(whole_luma(shown.frame, self._layout), -self.rotation // 90)
-                self.overlays.see(picture, self._layout.depth)
+                self.overlays.see(picture, self._layout.depth, burst.number, burst.offset)
             burst.add(self._cut(shown.frame), time_s, shown.frame.pts, picture_letter(int(shown.frame.pict_type)))
         else:
             burst.break_run()

@@ -20,17 +20,20 @@ from numpy.typing import NDArray
 from fingerprint_db.overlays import GRID_COLS, GRID_ROWS, MOST, Looked, Overlay, drawn
 from fingerprint_db.window import Plane
 
-BURSTS = 8  # of a film only the first so many are looked at: the same ones, in however many ranges it is read
+# Of a film only the first so many bursts are looked at: the same ones whether it is read whole or in ranges, of which
+# none is shorter where a range may have eight bursts.
+BURSTS = 4
 SHORT_SIDE = 360  # to about so many pixels a side frames are reduced, by whole numbers
 BAND = 0.27  # of the height, at the top and at the bottom
 
-_STEP = 5  # every fifth frame of the first burst (a short clip has no more), the first one of the others
+_STEP, _LATER = 5, 10  # every so manieth frame of the first burst (a short clip has no more), and of the others
 _MOVES = 18.0  # range of luma over the frames, 8-bit levels
 _FLAT = 4.0  # the same within a bar, and its root mean square gradient
 _EDGE = 8.0  # root mean square gradient of an edge, 8-bit levels a pixel
 _STILL = (6.0, 0.75)  # mean gradient and persistence of an edge that stays where it is
 _CELLS, _REACH = 60, 2  # cells to the short side on which edges gather into clumps; cells between letters of a word
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32) * np.float32(219 / 255)  # ITU-R BT.601, limited range
+_RIM = 4  # pixels at the edge of a bar, over which encoders smear it
 _RING = 0.06  # of the short side: how far around a clump its surroundings go
 
 
@@ -81,18 +84,20 @@ class OverlayWatch:
     """Looks at frames as they come; what it holds does not grow with the length of the film."""
 
     def __init__(self) -> None:
+        self._seen: set[tuple[int, int]] = set()
         self._frames = 0
         self._shape = (0, 0)
         self._factor = 1
         self._bands: list[_Band] = []
 
-    @staticmethod
-    def wants(burst: int, offset: int) -> bool:
-        """Whether the frame of this number in this burst is one to look at."""
-        return burst < BURSTS and (offset % _STEP == 0 if burst == 0 else offset == 0)
+    def wants(self, burst: int, offset: int) -> bool:
+        """Whether the frame of this number in this burst is one to look at; once, however often it is decoded."""
+        chosen = burst < BURSTS and offset % (_LATER if burst else _STEP) == 0
+        return chosen and (burst, offset) not in self._seen
 
-    def see(self, picture: Plane, bit_depth: int) -> None:
+    def see(self, picture: Plane, bit_depth: int, burst: int, offset: int) -> None:
         """A whole picture as it is shown: luma (H, W) or RGB (H, W, 3); left out if of another size than the first."""
+        self._seen.add((burst, offset))
         if not self._bands:
             self._begin(picture.shape[0], picture.shape[1])
         if picture.shape[:2] != self._shape:
@@ -256,15 +261,19 @@ class _Weighed:
 
 def _inside(bar: NDArray[np.bool_], *, at_top: bool) -> _Box:
     """The picture within bars: rows and columns from the border inwards that neither change nor hold an edge."""
-    rows, cols = bar.mean(axis=1) > 0.98, bar.mean(axis=0) > 0.98
-    above, below = (_run(rows), 0) if at_top else (0, _run(rows[::-1]))
-    left, right = _run(cols), _run(cols[::-1])
+    rows, cols = bar.mean(axis=1), bar.mean(axis=0)
+    above, below = (_depth(rows), 0) if at_top else (0, _depth(rows[::-1]))
+    left, right = _depth(cols), _depth(cols[::-1])
     # The last row and column have no gradient.
-    return slice(above, bar.shape[0] - below - 1), slice(left, bar.shape[1] - right - 1)
+    return slice(above, max(above, bar.shape[0] - below - 1)), slice(left, max(left, bar.shape[1] - right - 1))
 
 
-def _run(flags: NDArray[np.bool_]) -> int:
-    return 0 if flags.all() else int(np.argmin(flags))
+def _depth(calm: NDArray[np.float64]) -> int:
+    """How deep a bar is, with its rim. calm: by row or column, the share of a bar's pixels."""
+    lively = np.flatnonzero(calm <= 0.98)
+    depth = int(lively[0]) if len(lively) else 0
+    # A mark upon a bar ends the run of calm rows too, and has no rim.
+    return depth + _RIM if depth and calm[min(depth + _RIM, len(calm) - 1)] < 0.5 else depth
 
 
 def _clumps(kept: NDArray[np.bool_], cell: int) -> Iterator[_Box]:
