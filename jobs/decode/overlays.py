@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fingerprint_db.overlays import GRID_COLS, GRID_ROWS, MOST, Looked, Overlay, drawn
+from fingerprint_db.overlays import MOST, Looked, Overlay, drawn
 from fingerprint_db.window import Plane
+from jobs.decode.clumps import Box, cells, clumps, inside, meet
 
 # Of a film only the first so many bursts are looked at: the same ones whether it is read whole or in ranges, of which
 # none is shorter where a range may have eight bursts.
@@ -31,9 +32,8 @@ _MOVES = 18.0  # range of luma over the frames, 8-bit levels
 _FLAT = 4.0  # the same within a bar, and its root mean square gradient
 _EDGE = 8.0  # root mean square gradient of an edge, 8-bit levels a pixel
 _STILL = (6.0, 0.75)  # mean gradient and persistence of an edge that stays where it is
-_CELLS, _REACH = 60, 2  # cells to the short side on which edges gather into clumps; cells between letters of a word
+_CELLS = 60  # to the short side, on which edges gather into clumps
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32) * np.float32(219 / 255)  # ITU-R BT.601, limited range
-_RIM = 4  # pixels at the edge of a bar, over which encoders smear it
 _RING = 0.06  # of the short side: how far around a clump its surroundings go
 
 
@@ -148,9 +148,6 @@ def _reduced(lines: NDArray[Any], factor: int, bit_depth: int) -> NDArray[np.int
     return lines.astype(np.int16) if lines.ndim == 2 else (lines.astype(np.float32) @ _LUMA).astype(np.int16)
 
 
-_Box = tuple[slice, slice]
-
-
 class _Weighed:
     """One band with its sums turned into means. still: squared mean gradient; every: mean squared gradient."""
 
@@ -162,7 +159,7 @@ class _Weighed:
         span = band.high - band.low
         self.moves = span > _MOVES
         bar = (span < _FLAT) & (self.every < _FLAT**2)
-        self._picture = _inside(bar, at_top=band.top == 0)
+        self._picture = inside(bar, at_top=band.top == 0)
         outside = np.ones(bar.shape, bool)
         outside[self._picture] = False
         self.still[outside] = 0
@@ -173,16 +170,16 @@ class _Weighed:
     def overlays(self, height: int, width: int) -> Iterator[Overlay]:
         """height, width: of the whole reduced picture."""
         side = min(height, width)
-        found: list[_Box] = []
+        found: list[Box] = []
         for level in _LEVELS:
             kept = (self.still > level.gradient**2) & (self.still > level.persistence * self.every)
-            for box in _clumps(kept, max(3, round(side / _CELLS))):
-                if any(_meet(box, other) for other in found) or not self._stands_out(kept, box, level, height, width):
+            for box in clumps(kept, max(3, round(side / _CELLS))):
+                if any(meet(box, other) for other in found) or not self._stands_out(kept, box, level, height, width):
                     continue
                 found.append(box)
                 yield self._told(kept, box, height, width)
 
-    def _stands_out(self, kept: NDArray[np.bool_], box: _Box, level: _Level, height: int, width: int) -> bool:
+    def _stands_out(self, kept: NDArray[np.bool_], box: Box, level: _Level, height: int, width: int) -> bool:
         """Whether a clump is an overlay: in a corner of the picture, of a mark's size, whole, and the only thing that
         stays where it is while its surroundings, or at least the rest of the band, move.
         """
@@ -224,7 +221,7 @@ class _Weighed:
             and rest_still <= 0.7
         )
 
-    def _ring(self, box: _Box, side: int) -> tuple[tuple[_Box, NDArray[np.bool_]], int]:
+    def _ring(self, box: Box, side: int) -> tuple[tuple[Box, NDArray[np.bool_]], int]:
         """The surroundings of a box: where they lie, which pixels of that place are theirs, and how many."""
         wide = max(4, round(side * _RING))
         area, hole = [], []
@@ -236,7 +233,7 @@ class _Weighed:
         mask[hole[0], hole[1]] = False
         return ((area[0], area[1]), mask), max(1, int(mask.sum()))
 
-    def _is_a_line(self, counted: NDArray[np.bool_], box: _Box) -> bool:
+    def _is_a_line(self, counted: NDArray[np.bool_], box: Box) -> bool:
         """Edges all in one direction, but for a row of upright strokes."""
         across = float((self.gx[box][counted] ** 2).sum())
         down = float((self.gy[box][counted] ** 2).sum())
@@ -244,7 +241,7 @@ class _Weighed:
         height, width = counted.shape
         return min(share, 1 - share) < 0.12 and not (share > 0.5 and width >= 2 * height)
 
-    def _told(self, kept: NDArray[np.bool_], box: _Box, height: int, width: int) -> Overlay:
+    def _told(self, kept: NDArray[np.bool_], box: Box, height: int, width: int) -> Overlay:
         counted = kept[box]
         still, every = self.still[box][counted], self.every[box][counted]
         lines, cols = box
@@ -255,78 +252,5 @@ class _Weighed:
             height=(lines.stop - lines.start) / height,
             strength=float(np.sqrt(still).mean()),
             persistence=min(1.0, float(still.sum() / every.sum())),
-            pattern=drawn(_cells(np.sqrt(self.still[box]) * self.stays[box])),
+            pattern=drawn(cells(np.sqrt(self.still[box]) * self.stays[box])),
         )
-
-
-def _inside(bar: NDArray[np.bool_], *, at_top: bool) -> _Box:
-    """The picture within bars: rows and columns from the border inwards that neither change nor hold an edge."""
-    rows, cols = bar.mean(axis=1), bar.mean(axis=0)
-    above, below = (_depth(rows), 0) if at_top else (0, _depth(rows[::-1]))
-    left, right = _depth(cols), _depth(cols[::-1])
-    # The last row and column have no gradient.
-    return slice(above, max(above, bar.shape[0] - below - 1)), slice(left, max(left, bar.shape[1] - right - 1))
-
-
-def _depth(calm: NDArray[np.float64]) -> int:
-    """How deep a bar is, with its rim. calm: by row or column, the share of a bar's pixels."""
-    lively = np.flatnonzero(calm <= 0.98)
-    depth = int(lively[0]) if len(lively) else 0
-    # A mark upon a bar ends the run of calm rows too, and has no rim.
-    return depth + _RIM if depth and calm[min(depth + _RIM, len(calm) - 1)] < 0.5 else depth
-
-
-def _clumps(kept: NDArray[np.bool_], cell: int) -> Iterator[_Box]:
-    """Boxes around pixels that lie near each other."""
-    height, width = kept.shape
-    rows, cols = -(-height // cell), -(-width // cell)
-    grid = np.zeros((rows * cell, cols * cell), np.uint8)
-    grid[:height, :width] = kept
-    lines = np.add.reduce(grid.reshape(rows, cell, -1), axis=1, dtype=np.uint8)  # a cell has fewer than 256 rows
-    counts = np.add.reduce(lines.reshape(rows, cols, cell), axis=2, dtype=np.uint16)
-    # A margin of empty cells spares the question whether a neighbour lies outside.
-    wide = cols + 2 * _REACH
-    flags = np.zeros((rows + 2 * _REACH, wide), np.uint8)
-    flags[_REACH:-_REACH, _REACH:-_REACH] = counts >= max(2.0, 0.06 * cell * cell)
-    left = bytearray(flags.tobytes())
-    near = [y * wide + x for y in range(-_REACH, _REACH + 1) for x in range(-_REACH, _REACH + 1) if y or x]
-    at = left.find(1)
-    while at >= 0:
-        left[at] = 0
-        found = [at]
-        for place in found:
-            for step in near:
-                if left[place + step]:
-                    left[place + step] = 0
-                    found.append(place + step)
-        at = left.find(1, at)
-        if len(found) > 1:
-            over = [place % wide - _REACH for place in found]
-            top, bottom = (found_row // wide - _REACH for found_row in (min(found), max(found)))
-            yield _tight(kept, top * cell, (bottom + 1) * cell, min(over) * cell, (max(over) + 1) * cell)
-
-
-def _tight(kept: NDArray[np.bool_], top: int, bottom: int, start: int, end: int) -> _Box:
-    """The smallest box around what is set within these bounds, which something is."""
-    part = kept[top:bottom, start:end]
-    lines, across = (np.flatnonzero(part.any(axis=axis)) for axis in (1, 0))
-    return (
-        slice(top + int(lines[0]), top + int(lines[-1]) + 1),
-        slice(start + int(across[0]), start + int(across[-1]) + 1),
-    )
-
-
-def _meet(one: _Box, other: _Box) -> bool:
-    return all(a.start < b.stop and b.start < a.stop for a, b in zip(one, other, strict=True))
-
-
-def _cells(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Means over an 8 x 24 grid; a cell narrower than a pixel has the pixel it lies in."""
-    small = values.astype(np.float64)
-    for axis, count in ((0, GRID_ROWS), (1, GRID_COLS)):
-        size = small.shape[axis]
-        edges = np.linspace(0, size, count + 1).astype(int)
-        starts = np.minimum(edges[:-1], size - 1)
-        widths = np.maximum(np.diff(edges), 1)
-        small = np.add.reduceat(small, starts, axis=axis) / (widths[:, None] if axis == 0 else widths)
-    return small

@@ -145,15 +145,16 @@ def _median(values: Sequence[float]) -> float | None:
 def _looked(child: Sandbox, path: Path, settings: Settings) -> Looked | None:
     plan = WindowPlan()
     request = DecodeRequest(str(path.absolute()), plan, settings.decoder)
+    found: Looked | None = None
     try:
+        # To the very end: a child whose answer is left unread is ended, and another has to be started.
         with contextlib.closing(child.call(request)) as replies:
             for reply in checked(replies, plan):
-                if isinstance(reply, DecodeSummary):
-                    text = reply.facts.declared.get(FACT)
-                    return None if text is None else read(text)
+                if isinstance(reply, DecodeSummary) and FACT in reply.facts.declared:
+                    found = read(reply.facts.declared[FACT])
     except FailureError:
-        pass  # who cannot be decoded has been named by the reading of the declarations
-    return None
+        return None  # who cannot be decoded has been named by the reading of the declarations
+    return found
 
 
 def _truth(manifest: Path) -> Mapping[str, str]:
