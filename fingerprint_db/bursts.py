@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,13 +32,20 @@ class Burst:
     picture_types: str
     series: Mapping[str, Floats]
     crops: tuple[tuple[int, int], ...]
+    _means: dict[str, Floats] = field(default_factory=dict, init=False, repr=False)  # asked for again and again
 
     @property
     def frames(self) -> int:
         return len(self.times)
 
     def mean(self, name: str) -> Floats:
-        """The series averaged over crops, (T,); NaN where no crop has a value."""
+        """The series averaged over crops, (T,), not to be written to; NaN where no crop has a value."""
+        found = self._means.get(name)
+        if found is None:
+            found = self._means[name] = self._mean(name)
+        return found
+
+    def _mean(self, name: str) -> Floats:
         rows = self.series[name]
         known = np.isfinite(rows)
         total = np.where(known, rows, 0.0).sum(axis=0)
@@ -77,7 +84,7 @@ def timeline(windows: Sequence[WindowFingerprint], fps: float) -> Timeline | Non
     for members in grouped.values():
         frames = min(len(w.traces["time"]) for w in members)
         names = sorted(set.intersection(*(set(w.traces) for w in members)))
-        series = {name: np.stack([np.asarray(w.traces[name][:frames], np.float64) for w in members]) for name in names}
+        series = {name: np.array([w.traces[name][:frames] for w in members], np.float64) for name in names}
         start = members[0].start_s
         times = start + np.nan_to_num(series["time"][0])
         types = members[0].picture_types[:frames].ljust(frames, "?")

@@ -12,7 +12,7 @@ televisions and phones interpolate camera footage too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
@@ -119,54 +119,71 @@ def rhythm(film: Timeline, period: int) -> Rhythm:
 
     Where frame numbers of different bursts are not on one grid, every burst finds its own phase and the median counts.
     """
+    folds = [_Folds(film.bursts, name, period) for name in _WEIGHT]
     if film.steady or len(film.bursts) == 1:
-        scores, contrast = _fold(film.bursts, period)
+        scores, contrast = (each[0] for each in _scores(folds, period, CYCLES, together=True))
         phase = int(np.argmax(scores))
-        alone = [_fold((burst,), period, cycles=2)[0] for burst in film.bursts]
+        alone, _ = _scores(folds, period, 2)
         share = float(np.mean([s[phase] > 0 and s[phase] == s.max() for s in alone]))
         return Rhythm(period, phase, float(scores[phase]), float(contrast[phase]), share)
-    each = [_fold((burst,), period) for burst in film.bursts]
-    best = [int(np.argmax(scores)) for scores, _ in each]
-    score = float(np.median([scores[phase] for (scores, _), phase in zip(each, best, strict=True)]))
-    strength = float(np.median([c[phase] for (_, c), phase in zip(each, best, strict=True)]))
-    return Rhythm(period, best[0], score, strength, float(np.mean([s.max() >= THRESHOLDS[period] for s, _ in each])))
+    each, strengths = _scores(folds, period, CYCLES)
+    best = np.argmax(each, axis=1)
+    score, strength = (float(np.median(found[np.arange(len(best)), best])) for found in (each, strengths))
+    return Rhythm(period, int(best[0]), score, strength, float(np.mean(each.max(axis=1) >= THRESHOLDS[period])))
 
 
-def _fold(bursts: tuple[Burst, ...], period: int, cycles: int = CYCLES) -> tuple[Floats, Floats]:
-    """Score and contrast of the acceleration for every phase, (period,) each."""
+def _scores(folds: Sequence[_Folds], period: int, cycles: int, *, together: bool = False) -> tuple[Floats, Floats]:
+    """Score and contrast of the acceleration for every phase, (bursts, period) each; (1, period) for all together."""
     total, contrast = np.zeros(period), np.zeros(period)
-    for name, weight in _WEIGHT.items():
-        found, error = contrasts(bursts, name, period, cycles)
-        total += weight * np.clip(found / (error + _SOFT[name]), -_LIMIT, _LIMIT)
-        if name == "acceleration":
+    for fold in folds:
+        found, error = fold.contrasts(cycles, together=together)
+        total = total + _WEIGHT[fold.name] * np.clip(found / (error + _SOFT[fold.name]), -_LIMIT, _LIMIT)
+        if fold.name == "acceleration":
             contrast = found
     return total, contrast
 
 
-def contrasts(bursts: tuple[Burst, ...], name: str, period: int, cycles: int = CYCLES) -> tuple[Floats, Floats]:
+class _Folds:
+    """Counts, sums and sums of squares of one series at each phase of a period, (bursts, period) each."""
+
+    def __init__(self, bursts: Sequence[Burst], name: str, period: int) -> None:
+        self.name = name
+        self._period = period
+        away = [without_trend(burst.mean(name), period) for burst in bursts]
+        value = np.concatenate(away) if away else np.zeros(0)
+        known = np.isfinite(value)
+        value = value[known]
+        # Squares of what lies near 0 lose no digits.
+        self._middle = float(value.mean()) if len(value) else 0.0
+        value = value - self._middle
+        number = np.concatenate([burst.numbers for burst in bursts]) if bursts else np.zeros(0, np.int64)
+        place = np.repeat(np.arange(len(bursts)), [burst.frames for burst in bursts]) * period + number % period
+        self._count, self._sum, self._squares = (
+            np.bincount(place[known], weights, len(bursts) * period).reshape(len(bursts), period)
+            for weights in (None, value, value * value)
+        )
+
+    def contrasts(self, cycles: int, *, together: bool = False) -> tuple[Floats, Floats]:
+        """See ``contrasts``, for each burst alone, or one row for all together."""
+        sums = (self._count.astype(np.float64), self._sum, self._squares)
+        own, total, squares = (each.sum(axis=0, keepdims=True) for each in sums) if together else sums
+        every, whole = own.sum(axis=1, keepdims=True), total.sum(axis=1, keepdims=True)
+        rest, others = every - own, whole - total
+        sound = (np.minimum(own, rest) >= 2) & (every >= cycles * self._period)
+        own, rest = np.where(sound, own, 2.0), np.where(sound, rest, 2.0)
+        spread = squares.sum(axis=1, keepdims=True) - total**2 / own - others**2 / rest
+        error = np.sqrt(np.maximum(spread, 0.0) / np.maximum(every - 2, 1.0) * (1 / own + 1 / rest))
+        return np.where(sound, total / own - others / rest, 0.0), np.where(sound, error, np.inf)
+
+
+def contrasts(bursts: Sequence[Burst], name: str, period: int, cycles: int = CYCLES) -> tuple[Floats, Floats]:
     """Mean of a series at each phase less that at the others, and its standard error; (period,) each.
 
     The moving mean over a whole period is taken off first, so that what drifts gives nothing. 0 with an infinite error
     where a phase has fewer than two frames, and everywhere for fewer turns than ``cycles``.
     """
-    values, phases = [], []
-    for burst in bursts:
-        away = without_trend(burst.mean(name), period)
-        known = np.isfinite(away)
-        values.append(away[known])
-        phases.append(burst.numbers[known] % period)
-    value, phase = np.concatenate(values), np.concatenate(phases)
-    found, error = np.zeros(period), np.full(period, np.inf)
-    if len(value) < cycles * period:
-        return found, error
-    for at in range(period):
-        own, rest = value[phase == at], value[phase != at]
-        if min(len(own), len(rest)) < 2:
-            continue
-        spread = ((own - own.mean()) ** 2).sum() + ((rest - rest.mean()) ** 2).sum()
-        found[at] = own.mean() - rest.mean()
-        error[at] = np.sqrt(spread / (len(value) - 2) * (1 / len(own) + 1 / len(rest)))
-    return found, error
+    found, error = _Folds(bursts, name, period).contrasts(cycles, together=True)
+    return found[0], error[0]
 
 
 def without_trend(series: Floats, period: int) -> Floats:
@@ -174,6 +191,6 @@ def without_trend(series: Floats, period: int) -> Floats:
     kernel = np.full(period, 1 / period) if period % 2 else np.array([0.5, *([1.0] * (period - 1)), 0.5]) / period
     reach = len(kernel) // 2
     out = np.full(len(series), np.nan)
-    for at in range(reach, len(series) - reach):
-        out[at] = series[at] - kernel @ series[at - reach : at + reach + 1]
+    if len(series) > 2 * reach:
+        out[reach : len(series) - reach] = series[reach : len(series) - reach] - np.convolve(series, kernel, "valid")
     return out

@@ -30,6 +30,7 @@ _ENOUGH = 6.0  # dB; no single point carries a lattice
 _EXPECTED = 1.5  # dB; a point has to have more, or its lattice had better be without it
 CUT_ALIKE = 0.5  # the picture before and after a cut is less alike than this
 CUT_CHANGE = 4.0  # dB by which the whole picture changes more than around it
+_CHANGES = ("fine_change", "coarse_change")
 LIGHT_STEP = 2.5  # 8-bit levels; at a larger step of the mean nothing is called a seam
 
 
@@ -69,10 +70,12 @@ def joins(film: Timeline) -> Joins:
         cuts += [float(burst.times[at]) for at in events]
         flashes = _lights(burst, events)
         strength, least = strengths(without_repeats(burst))
-        for at in np.flatnonzero(np.isfinite(strength)):
-            # A cut or a flash changes what its neighbours are compared with, too.
-            if all(abs(int(at) - other) > NEIGHBOURS for other in (*events, *flashes)):
-                seen.append(Seam(float(burst.times[at]), int(burst.numbers[at]), float(strength[at]), float(least[at])))
+        # A cut or a flash changes what its neighbours are compared with, too.
+        for other in (*events, *flashes):
+            strength[max(0, other - NEIGHBOURS) : other + NEIGHBOURS + 1] = np.nan
+        at = np.flatnonzero(np.isfinite(strength))
+        columns = (burst.times[at], burst.numbers[at], strength[at], least[at])
+        seen += map(Seam, *(column.tolist() for column in columns))
     period, on_lattice = lattice(seen) if film.steady or len(film.bursts) == 1 else (0, [])
     found = {seam.number: seam for seam in seen if seam.least >= THRESHOLD}
     found |= {seam.number: seam for seam in on_lattice}
@@ -86,11 +89,8 @@ def strengths(burst: Burst) -> tuple[Floats, Floats]:
     where fewer than two neighbours are known.
     """
 
-    def of(fine: Floats, coarse: Floats) -> Floats:
-        return _spikes(fine) - COARSE_SHARE * np.maximum(_spikes(coarse), -_COARSE_LIMIT)
-
-    together = of(burst.mean("fine_change"), burst.mean("coarse_change"))
-    each = [of(*rows) for rows in zip(burst.series["fine_change"], burst.series["coarse_change"], strict=True)]
+    fine, coarse = (_spikes(np.stack([burst.mean(name), *burst.series[name]])) for name in _CHANGES)
+    together, *each = fine - COARSE_SHARE * np.maximum(coarse, -_COARSE_LIMIT)
     keyframes = [letter == "I" for letter in burst.picture_types]
     together[keyframes] = np.nan
     least: Floats = np.where(np.isfinite(together), np.min(each, axis=0), np.nan)
@@ -98,14 +98,15 @@ def strengths(burst: Burst) -> tuple[Floats, Floats]:
 
 
 def _spikes(series: Floats) -> Floats:
-    """Each value less the largest of its neighbours."""
-    out = np.full(len(series), np.nan)
-    for at in range(len(series)):
-        near = [series[n] for n in range(max(0, at - NEIGHBOURS), min(len(series), at + NEIGHBOURS + 1)) if n != at]
-        known = [value for value in near if np.isfinite(value)]
-        if len(known) >= 2 and np.isfinite(series[at]):
-            out[at] = series[at] - max(known)
-    return out
+    """Each value less the largest of its neighbours; (..., T) to the same, NaN where fewer than two are known."""
+    frames = series.shape[-1]
+    padded = np.full((*series.shape[:-1], frames + 2 * NEIGHBOURS), np.nan)
+    padded[..., NEIGHBOURS : NEIGHBOURS + frames] = series
+    steps = [step for step in range(2 * NEIGHBOURS + 1) if step != NEIGHBOURS]
+    near = np.stack([padded[..., step : step + frames] for step in steps])
+    known = np.isfinite(near)
+    largest = np.where(known, near, -np.inf).max(axis=0)
+    return np.where((known.sum(axis=0) >= 2) & np.isfinite(series), series - largest, np.nan)
 
 
 def _cuts(burst: Burst) -> list[int]:
@@ -136,14 +137,16 @@ def lattice(seen: Sequence[Seam]) -> tuple[int, list[Seam]]:
     Of the lattices whose points stand out far enough on average, the one that explains most.
     """
     best, found = 0.0, (0, list[Seam]())
-    for period in PERIODS:
-        for phase in range(period):
-            points = [seam for seam in seen if seam.number % period == phase]
-            strength = [min(seam.strength, _ENOUGH) for seam in points]
-            least = LATTICE_THRESHOLDS[min(len(points), 4)] if len(points) >= (2 if period in FEW else 3) else np.inf
-            if not points or float(np.mean(strength)) < least:
-                continue
-            explained = float(np.sum(strength)) - _EXPECTED * len(points)
-            if explained > best:
-                best, found = explained, (period, [seam for seam in points if seam.strength > _EXPECTED])
+    numbers = np.array([seam.number for seam in seen], np.int64)
+    strength = np.minimum(np.array([seam.strength for seam in seen]), _ENOUGH)
+    for period in PERIODS if seen else ():
+        phases = numbers % period
+        counts = np.bincount(phases, minlength=period)
+        sums = np.bincount(phases, strength, minlength=period)
+        for phase in np.flatnonzero(counts >= (2 if period in FEW else 3)).tolist():
+            count, total = int(counts[phase]), float(sums[phase])
+            explained = total - _EXPECTED * count
+            if total / count >= LATTICE_THRESHOLDS[min(count, 4)] and explained > best:
+                points = [seam for seam in seen if seam.number % period == phase and seam.strength > _EXPECTED]
+                best, found = explained, (period, points)
     return found

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from fingerprint_db import overlays
 from fingerprint_db.contradictions import against_measured, history, within
 from fingerprint_db.declared import CAMERA, Declaration, shipped_statistics
 from fingerprint_db.declared_fits import UNKNOWN, Scorer
@@ -30,7 +31,8 @@ def declared_evidence(file: FileFingerprint, verdict: Verdict) -> Mapping[str, A
     containers that cannot carry any. speaks: whether the habits name a generator; names, family: which, else null.
     fits: the classes that fit best, ``camera`` and ``unknown`` among them, with posterior and llr (natural log, against
     camera footage). signs: how each sign speaks for the best-fitting generator. history: the container's past.
-    contradiction: sentences joined, or null.
+    marks: still overlays in the corners (``fingerprint_db.overlays``), null where nobody looked. contradiction:
+    sentences joined, or null.
     """
     facts = file.facts
     declaration = Declaration(
@@ -66,6 +68,7 @@ def declared_evidence(file: FileFingerprint, verdict: Verdict) -> Mapping[str, A
         ],
         "signs": [asdict(sign) | {"of": best.generator} for sign in scorer.signs_of(best.generator, signs)],
         "history": history(facts.declared),
+        "marks": marks_of(facts.declared),
         "contradiction": " ".join(against) or None,
     }
 
@@ -76,6 +79,19 @@ def c2pa_of(told: Mapping[str, str]) -> dict[str, str] | None:
         return None
     claims = {name.removeprefix("c2pa_"): value for name, value in told.items() if name.startswith("c2pa_")}
     return {"state": told["c2pa"], **claims}
+
+
+def marks_of(told: Mapping[str, str]) -> dict[str, Any] | None:
+    """Still overlays out of the flat facts; ``measurable``: whether the film moves enough to tell them apart."""
+    if not overlays.is_sound(told.get(overlays.FACT, "")):  # a tag of that name, kept before the name was taken
+        return None
+    looked = overlays.read(told[overlays.FACT])
+    return {
+        "measurable": looked.measurable,
+        "frames": looked.frames,
+        "moving": looked.moving,
+        "overlays": [asdict(one) | {"place": one.place, "says": one.sentence()} for one in looked.overlays],
+    }
 
 
 @cache

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fingerprint_db.overlays import FACT as OVERLAYS
 from jobs.archive import safe_uri
 from jobs.artefacts import sentences as artefact_sentences
 from jobs.record import describe_verdict
@@ -110,8 +111,8 @@ def file_verdict(console: Console, record: Mapping[str, Any], *, heading: bool =
     if found := record.get("evidence", {}).get("declared"):
         for line in declared_lines(found):
             console.print(f"  {escape(line)}", style="dim", highlight=False, soft_wrap=True)
-    if record["declared"]:
-        said = "; ".join(f"{name}: {value}" for name, value in record["declared"].items())
+    said = "; ".join(f"{name}: {value}" for name, value in record["declared"].items() if name != OVERLAYS)
+    if said:
         console.print(f"  in the file's own words: {escape(said[:200])}", style="dim", highlight=False, soft_wrap=True)
 
 
@@ -123,6 +124,8 @@ def declared_lines(found: Mapping[str, Any]) -> list[str]:
     if found["speaks"]:
         first = found["fits"][0]
         parts.append(f"fits {first['generator']} (posterior {first['posterior']:.2f})")
+    if (marks := found.get("marks")) and marks["overlays"]:
+        parts.append(marks["overlays"][0]["says"])
     lines = [f"{found['label']}: {'; '.join(parts[:4])}"] if parts else []
     return lines + ([f"declared against measured: {found['contradiction']}"] if found["contradiction"] else [])
 

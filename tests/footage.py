@@ -78,6 +78,7 @@ def make_video(
     metadata: dict[str, str] | None = None,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
+    pictures: Iterator[NDArray[np.uint8]] | None = None,
 ) -> Path:
     """Encode the scene; the container follows the suffix. Returns ``path``.
 
@@ -109,9 +110,8 @@ def make_video(
             stream.set_display_rotation(-rotate)
         sound = container.add_stream("aac" if path.suffix != ".webm" else "libopus", rate=48000) if audio else None
         pts = start_pts
-        for number, picture in enumerate(
-            _fields(scene(frames, size, seed)) if interlaced else scene(frames, size, seed)
-        ):
+        shown = scene(frames, size, seed) if pictures is None else pictures
+        for number, picture in enumerate(_fields(shown) if interlaced else shown):
             frame = av.VideoFrame.from_ndarray(picture, format="yuv444p")
             if stream.pix_fmt != "yuv444p":
                 frame = frame.reformat(format=stream.pix_fmt, threads=1)

@@ -41,6 +41,11 @@ class Burst:
         self._run, self._times, self._pts, self._types = [], [], [], []
 
     @property
+    def offset(self) -> int:
+        """The place of the next frame in the run that is growing."""
+        return len(self._run)
+
+    @property
     def complete(self) -> bool:
         return len(self._run) >= self.place.frames
 

@@ -230,6 +230,8 @@ def _add(burst: Burst, rgb: NDArray[np.uint8], look: _Look, frame: int) -> None:
         look.harvest.blame("decord gave frames of another size")
         return
     parts = [to_ycbcr(_crop(upright, crop)) for crop in look.harvest.crops]
+    if look.harvest.overlays.wants(burst.number, burst.offset):
+        look.harvest.overlays.see(rgb, 8, burst.number, burst.offset)
     pts, time_s = look.clock.at(frame)
     burst.add(parts, time_s, pts, "I" if frame in look.index.keys else "?")
 

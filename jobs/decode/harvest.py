@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import av
+import numpy as np
 from av.video.frame import VideoFrame
 
+from fingerprint_db.overlays import FACT
 from fingerprint_db.spec import WindowPlan
 from fingerprint_db.window import FrameWindow, Plane
 from jobs.decode.burst import Burst
 from jobs.decode.failures import check_size
-from jobs.decode.pixels import Layout, cut, layout_of
+from jobs.decode.overlays import OverlayWatch
+from jobs.decode.pixels import Layout, cut, layout_of, whole_luma
 from jobs.decode.plan import CropPlace, plan_crops, too_small
 from jobs.decode.probe import is_hdr
 from jobs.decode.protocol import DecodeSummary, VideoFacts
@@ -46,6 +49,7 @@ class Harvest:
         self._layout: Layout | None = None
         self._format = ""
         self._full_range = self._interlaced = self._hdr = False
+        self.overlays = OverlayWatch()
 
     def look(self, frame: VideoFrame) -> None:
         """Learn size, pixel format, range and orientation from the first frame; interlacing from any."""
@@ -71,6 +75,9 @@ class Harvest:
     def offer(self, burst: Burst, shown: Shown, time_s: float) -> None:
         """Give a frame to a burst; an unclean one breaks its run."""
         if shown.clean and self._layout is not None:
+            if self.overlays.wants(burst.number, burst.offset):
+                picture = np.rot90(whole_luma(shown.frame, self._layout), -self.rotation // 90)
+                self.overlays.see(picture, self._layout.depth, burst.number, burst.offset)
             burst.add(self._cut(shown.frame), time_s, shown.frame.pts, picture_letter(int(shown.frame.pict_type)))
         else:
             burst.break_run()
@@ -126,8 +133,10 @@ class Harvest:
         """Declared facts with what the frames showed in their place."""
         if self._layout is None:
             return facts
+        looked = self.overlays.looked()
         return replace(
             facts,
+            declared={**facts.declared, FACT: looked.text()} if looked is not None else facts.declared,
             pixel_format=self._format,
             width=self.size[0],
             height=self.size[1],

@@ -94,6 +94,17 @@ def cut(
     return crops  # type: ignore[return-value]
 
 
+def whole_luma(frame: av.VideoFrame, layout: Layout) -> Plane:
+    """The luma of a whole picture, (H, W), as ``cut`` would cut it; a view of the decoder's memory where it can be."""
+    if layout.convert:
+        frame = frame.reformat(format=layout.convert, threads=1)
+        layout = layout_of(layout.convert)
+    picture = _lines(frame.planes[0], layout)[: frame.height, : frame.width]
+    if layout.lift:
+        picture = picture.astype(np.uint16) >> np.uint16(layout.lift)
+    return picture
+
+
 def _chroma(frame: av.VideoFrame, layout: Layout) -> tuple[Plane, Plane]:
     if layout.shifts is None:
         none: NDArray[np.uint8] = np.zeros((0, 0), np.uint8)

@@ -11,6 +11,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from fingerprint_db.overlays import FACT as OVERLAYS
 from jobs.decode import sniff
 from jobs.decode.container import container_facts
 from jobs.decode.credentials import credentials
@@ -41,7 +42,7 @@ MP4 = ("mp4", "mov")
 OWN_PREFIXES = ("c2pa", "xmp_", "workflow_")
 OWN_NAMES = frozenset(
     "boxes edits created modified handlers extensions colour clock profile usual_rate encoder_signature".split()
-)
+) | {OVERLAYS}
 _COLOUR_UNSAID = 2
 _ENCODER_MARKS = re.compile(
     rb"x264 - core[ -~]+|x265 \(build[ -~]+|SVT-AV1[ -~]{0,200}|Lavc[0-9.]{2,20}|XviD[0-9]{2,6}|DivX[0-9A-Za-z]{2,12}"

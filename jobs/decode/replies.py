@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from cluster.outcome import ClusterFault, FailureError
+from fingerprint_db import overlays
 from fingerprint_db.spec import WindowPlan
 from fingerprint_db.window import FrameWindow
 from jobs.decode.failures import MAX_SIDE
@@ -132,4 +133,5 @@ def _are_facts(facts: VideoFacts, said: list[str]) -> bool:
         and len(texts) <= _TEXTS
         # Control characters would reach terminals; PostgreSQL takes no NUL at all.
         and all(len(text) <= _TEXT_CHARACTERS and text.isprintable() for text in texts)
+        and (overlays.FACT not in facts.declared or overlays.is_sound(facts.declared[overlays.FACT]))
     )

@@ -5,26 +5,37 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from rich.console import Console
 
+from fingerprint_db.overlays import FACT
 from fingerprint_db.verdict import Verdict, VerdictKind
 from fingerprint_db.window import WindowFingerprint
 from jobs import show
 from jobs.cli import main
+from jobs.declared import marks_of
 from jobs.decode.protocol import VideoFacts
 from jobs.evidence import evidence_of
 from jobs.scan import FileFingerprint
-from tests.footage import make_video
+from tests.footage import make_video, scene
 from tests.signed import CAPTURED, box_at, sign
 
 FACTS = VideoFacts("mp4", "h264", "yuv420p", 720, 480, 8.0, 49, 6.125, 9e5, 8, 0, False, False, False, False, {})
 SIGNATURE = "x264 - core 159 r2991 1771b55 - H.264/MPEG-4 AVC codec - options: cabac=1 bframes=3 rc=crf crf=23.0"
+
+
+def with_logo(pictures: Iterator[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    strokes = np.kron(np.random.default_rng(3).random((5, 12)) < 0.5, np.ones((5, 5), bool))
+    for picture in pictures:
+        picture[0, 160:185, 250:310][strokes] = 225
+        yield picture
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +52,7 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     (folder / "invalid.mp4").write_bytes(invalid)
     (folder / "unreadable.mp4").write_bytes(data[: start + 60] + bytes(length - 60) + data[start + length :])
     graph = json.dumps({"1": {"class_type": "HyVideoSampler", "inputs": {"model": "hunyuan_video_720.safetensors"}}})
+    make_video(folder / "logo.mp4", pictures=with_logo(scene(32, (320, 192))), size=(320, 192))
     make_video(folder / "graph.mp4", frames=24, metadata={"comment": graph})
     names = [*sorted(folder.glob("*.mp4"))]
     with pytest.MonkeyPatch.context() as patch:
@@ -66,6 +78,21 @@ def test_a_scan_gives_the_four_answers_about_content_credentials(
     assert record["evidence"]["declared"]["label"] == "declared, easily forged"
 
 
+def test_a_scan_tells_a_still_overlay_beside_the_verdict_and_to_people(scanned: dict[str, dict[str, Any]]) -> None:
+    (one,) = scanned["logo"]["evidence"]["declared"]["marks"]["overlays"]
+    assert one["place"] == "bottom right"
+    assert one["says"].startswith("a still overlay at the bottom right")
+    assert one["says"] in " ".join(show.declared_lines(scanned["logo"]["evidence"]["declared"]))
+    assert scanned["logo"]["evidence"]["declared"]["speaks"] is False, "an overlay names nobody"
+    plain = scanned["absent"]["evidence"]["declared"]["marks"]
+    assert (plain["measurable"], plain["overlays"]) == (True, [])
+
+
+def test_what_is_no_account_of_overlays_is_passed_over_in_what_older_homes_keep() -> None:
+    assert marks_of({FACT: "a tag of that name"}) is None
+    assert marks_of({}) is None
+
+
 def test_a_scan_says_what_the_credentials_say_and_whether_they_hold(scanned: dict[str, dict[str, Any]]) -> None:
     for name, checked in (("valid", True), ("invalid", False)):
         said = scanned[name]["evidence"]["declared"]["says_itself"]
@@ -82,7 +109,7 @@ def test_a_scan_reads_the_node_graph_of_a_download(scanned: dict[str, dict[str, 
 
 def test_what_is_declared_changes_no_verdict(scanned: dict[str, dict[str, Any]]) -> None:
     fields = ("verdict", "family", "generator", "llr", "p_value", "margin")
-    first, *others = ([record[name] for name in fields] for record in scanned.values())
+    first, *others = ([record[name] for name in fields] for stem, record in scanned.items() if stem != "logo")
     assert all(other == first for other in others)  # the same pictures in all of them
 
 

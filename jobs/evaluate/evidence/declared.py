@@ -16,6 +16,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,8 @@ from fingerprint_db.declared_fits import UNKNOWN, Scorer
 from jobs.decode.protocol import VideoFacts
 from jobs.decode.replies import REPLIES, described
 from jobs.decode.thumbnail import Packaging
-from jobs.evaluate.evidence import EvidenceOptions
-from jobs.evaluate.evidence.declared_figures import Answer, Judged, named_outright, report
+from jobs.evaluate.evidence import EvidenceOptions, marks
+from jobs.evaluate.evidence.declared_figures import Answer, Judged, named_outright, report, share
 from jobs.evaluate.folds import leave_one_source_out
 from jobs.evaluate.manifest import Clip, Label, load_manifest
 from jobs.evaluate.nulls import TREES, metadata_features
@@ -90,7 +91,13 @@ def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, con
             clips, labels, answers, spoken, families, facts, null, strict=True
         )
     ]
-    return report(judged, statistics, examples, seed=options.seed)
+    told = report(judged, statistics, examples, seed=options.seed)
+    seen = marks.look(manifest, clips, settings)
+    return replace(
+        told,
+        figures=(*told.figures, *marks.figures(seen, partial(share, seed=options.seed))),
+        detail={**told.detail, **marks.detail(seen)},
+    )
 
 
 def cut_clips(manifest: Path) -> frozenset[str]:

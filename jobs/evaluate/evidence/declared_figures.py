@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,21 +75,21 @@ def report(
     names = sum(one.named for one in made)
     strongest = sorted((one for one in made if one.null[1] > 0), key=lambda one: -one.null[1])[:names]
 
-    def share(name: str, of: Sequence[Judged], hit: Callable[[Judged], bool], what: str, how: str = "") -> Figure:
-        return _share(name, of, hit, what, how, seed)
+    def part(name: str, of: Sequence[Judged], hit: Callable[[Judged], bool], what: str, how: str = "") -> Figure:
+        return share(name, of, hit, what, how, seed=seed)
 
     figures = (
-        share("generator named rightly, when it speaks", [one for one in made if one.named], _right, "names", _HOW),
-        share("share of generated clips it speaks on", made, _named, "generated clips", _SPEAKS),
-        share(
+        part("generator named rightly, when it speaks", [one for one in made if one.named], _right, "names", _HOW),
+        part("share of generated clips it speaks on", made, _named, "generated clips", _SPEAKS),
+        part(
             "the same, of clips whose generator is in another source too",
             nameable,
             _named,
             f"clips of {len({one.label for one in nameable})} generators",
             "the others can be named by the catalogue alone, or not at all",
         ),
-        share("named rightly among those", [one for one in nameable if one.named], _right, "names"),
-        share(
+        part("named rightly among those", [one for one in nameable if one.named], _right, "names"),
+        part(
             "decoder family named rightly, when it speaks",
             [one for one in made if one.family_named],
             lambda one: one.family_right,
@@ -97,30 +97,30 @@ def report(
             "the posteriors of a family's generators together, with a threshold of its own; a family said of a "
             "generator whose decoder is undisclosed counts as wrong",
         ),
-        share("share of generated clips it names a family for", made, lambda one: one.family_named, "generated clips"),
-        share(
+        part("share of generated clips it names a family for", made, lambda one: one.family_named, "generated clips"),
+        part(
             "camera clips named as a generator",
             camera,
             _named,
             cameras,
             f"they come from {len(called)} sources: {', '.join(sorted(called)) or 'none'}",
         ),
-        share("camera clips given a family", camera, lambda one: one.family_named, cameras),
-        share(
+        part("camera clips given a family", camera, lambda one: one.family_named, cameras),
+        part(
             "generator named outright, rightly",
             [one for one in made if one.outright],
             lambda one: one.outright == one.label,
             "names",
             "tags, node graphs and content credentials that name one generator (fingerprint_db.statements)",
         ),
-        share(
+        part(
             "generated clips with content credentials",
             made,
             lambda one: one.credentials != "absent",
             "generated clips",
             "published copies have mostly lost them",
         ),
-        share(
+        part(
             "null: metadata forest named rightly, as many names as above",
             strongest,
             lambda one: one.null[0] == one.label,
@@ -160,8 +160,18 @@ def _right(one: Judged) -> bool:
     return one.right
 
 
-def _share(name: str, of: Sequence[Judged], hit: Callable[[Judged], bool], what: str, how: str, seed: int) -> Figure:
-    """Bounds: by bootstrap over sources, never narrower than the exact binomial ones of the clips."""
+class FromSource(Protocol):
+    """Whatever is counted has been published somewhere."""
+
+    @property
+    def source(self) -> str: ...
+
+
+T = TypeVar("T", bound=FromSource)
+
+
+def share(name: str, of: Sequence[T], hit: Callable[[T], bool], what: str, how: str, *, seed: int) -> Figure:
+    """The share of what hits. Bounds: by bootstrap over sources, never narrower than the exact binomial ones."""
     hits = np.array([hit(one) for one in of], dtype=np.float64)
     low, high = clopper_pearson(int(hits.sum()), hits.size)
 

@@ -10,6 +10,7 @@ import pytest
 
 from cluster.outcome import FailureError
 from cluster.replies import allowed_types, pack, unpack
+from fingerprint_db.overlays import FACT
 from fingerprint_db.spec import WindowPlan
 from fingerprint_db.window import FrameWindow
 from jobs.decode.protocol import DecodeSummary, VideoFacts
@@ -45,6 +46,16 @@ def summary(delivered: int = 1, **changes: Any) -> DecodeSummary:
 def test_windows_and_the_summary_pass_and_signs_of_life_are_dropped() -> None:
     said = [None, window(), None, summary()]
     assert list(checked(said, PLAN)) == [said[1], said[3]]
+
+
+def test_an_account_of_overlays_passes_when_it_makes_sense_and_not_otherwise() -> None:
+    for text, sound in (('{"frames":9,"moving":0.5,"overlays":[]}', True), ('{"frames":9}', False), ("a logo", False)):
+        said = [window(), summary(declared={FACT: text})]
+        if sound:
+            assert list(checked(said, PLAN)) == said
+        else:
+            with pytest.raises(FailureError):
+                list(checked(said, PLAN))
 
 
 def test_what_a_decoder_may_say_travels_and_comes_back_as_it_was() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from rich.console import Console
 
 from fingerprint_db.declared import Statistics
 from fingerprint_db.declared_fits import Scorer
-from jobs.evaluate.evidence import EvidenceOptions, declared, measure_evidence
+from fingerprint_db.overlays import Looked, Overlay
+from jobs.evaluate.evidence import EvidenceOptions, declared, marks, measure_evidence
 from jobs.evaluate.evidence.declared import cut_clips, nested
-from jobs.evaluate.evidence.declared_figures import Answer
+from jobs.evaluate.evidence.declared_figures import Answer, share
+from jobs.evaluate.evidence.marks import Marked
 from jobs.evaluate.manifest import Clip, Label
 from jobs.measured import MeasuredReport
 from jobs.settings import Settings
@@ -34,7 +37,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[MeasuredReport, 
 
 
 def figure(report: MeasuredReport, name: str) -> tuple[float | None, str]:
-    (found,) = [one for one in report.figures if one.name.startswith(name)]
+    found = next(one for one in report.figures if one.name.startswith(name))
     return found.value, found.n
 
 
@@ -87,3 +90,47 @@ def test_a_threshold_is_never_chosen_on_the_source_it_is_used_for() -> None:
     given = dict(zip((clip.name for clip in clips), nested(clips, answers, labels), strict=True))
     assert all(given[f"bad{i}"] for i in range(12))
     assert not any(given[f"good{i}"] or given[f"fair{i}"] for i in range(12))
+
+
+def marked(source: str, label: str, truth: str, *corners: str, moving: float = 0.5) -> Marked:
+    lefts = {"left": 0.02, "right": 0.88}
+    tops = {"top": 0.03, "bottom": 0.92}
+    found = [
+        Overlay(lefts[side], tops[end], 0.1, 0.05, 40.0, 0.99, "8" + "0" * 191) for end, side in map(str.split, corners)
+    ]
+    return Marked(source, label, truth, Looked(9, moving, tuple(found)))
+
+
+def test_marks_count_as_found_at_their_corner_and_as_false_where_there_is_none() -> None:
+    seen = [
+        marked("a", "pika", "bottom right", "bottom right"),
+        marked("a", "pika", "bottom right", "top left"),
+        marked("b", "pika", "bottom right", moving=0.0),
+        marked("b", "sora", "none", "bottom left"),
+        marked("c", "sora", "other", "bottom left"),
+        marked("d", "camera", "none"),
+        marked("d", "camera", "top right", "top right"),
+        Marked("e", "camera", "", None),
+    ]
+    counted = {one.name: (one.value, one.n.split(" of ")[0]) for one in marks.figures(seen, partial(share, seed=0))}
+    assert counted["visible marks found"] == (pytest.approx(1 / 3), "1")
+    assert counted["the same, where the film moves"] == (0.5, "1")
+    assert counted["overlay told of a generated clip without one"] == (1.0, "1")
+    assert counted["overlay told of a camera clip without one"] == (0.0, "0")
+    assert counted["overlay told of a camera clip"] == (pytest.approx(1 / 3), "1")
+    told = marks.detail(seen)
+    assert told["marks"]["pika"] == {
+        "clips": 3,
+        "marked": 3,
+        "told": {"bottom right": 1, "top left": 1},
+        "width": 0.1,
+    }
+    assert told["mark_patterns"]["one source"] == {"pairs": 1, "median": 1.0, "highest": 1.0}
+
+
+def test_marks_are_looked_for_in_real_clips_by_the_same_run(measured: tuple[MeasuredReport, Path]) -> None:
+    report, _ = measured
+    (camera,) = [one for one in report.figures if one.name == "overlay told of a camera clip"]
+    assert (camera.value, camera.n) == (0.0, "0 of 4 camera clips")
+    assert figure(report, "visible marks found")[1].startswith("0 of 0"), "nobody has looked at these clips"
+    assert "marks" in report.detail
