@@ -171,13 +171,11 @@ class Finding:
 
     @property
     def drop(self) -> float:
-        """Mean over the bands of the log of the first loss over the second."""
-        return float(self.losses.drops.mean())
+        return self.losses.drop
 
     @property
     def gain(self) -> float:
-        """Mean over the bands of the log of the plain loss over the refined one; needs no codec."""
-        return float(self.losses.gains.mean())
+        return self.losses.gain
 
     @property
     def bands(self) -> dict[str, float]:

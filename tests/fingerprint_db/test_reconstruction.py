@@ -64,14 +64,16 @@ def test_a_picture_below_one_block_is_refused() -> None:
         measure_losses(small, small, small)
 
 
-def test_excess_is_drop_less_gain_every_band_alike() -> None:
+def test_excess_is_drop_less_half_the_gain_of_the_coarse_bands() -> None:
     one, two, eight = (np.full(9, value) for value in (1.0, 2.0, 8.0))
     losses = Losses(eight, two, one, 10)
-    assert np.allclose(losses.drops, np.log(2), atol=0.01)
-    assert np.allclose(losses.gains, np.log(4), atol=0.01)
-    assert losses.excess == pytest.approx(-np.log(2), abs=0.02)
+    assert losses.drop == pytest.approx(np.log(2), abs=0.01)
+    assert losses.gain == pytest.approx(np.log(4), abs=0.01)
+    assert losses.excess == pytest.approx(0, abs=0.02)
+    fine = Losses(np.array([2.0] * 4 + [2000.0] * 5), two, two, 10)
+    assert (fine.gain, fine.excess) == (0, 0)
     loud = Losses(two, np.array([2000.0] + [2.0] * 8), two, 10)
-    assert loud.excess == pytest.approx(2 * np.log(1000) / 9, rel=0.01)
+    assert loud.drop == pytest.approx(np.log(1000) / 9, rel=0.01)
     assert dict(zip(BANDS, loud.drops, strict=True))["flat"] == pytest.approx(np.log(1000), rel=0.01)
 
 

@@ -91,7 +91,7 @@ def _against_camera(
             f"AUC, {what}",
             lambda one: -one.excess,
             goal,
-            "what the checkpoint made against camera footage, by the drop less the gain, unpaired",
+            "what the checkpoint made against camera footage, by the drop less half the gain, unpaired",
         ),
         figure(
             f"drop alone, {what}",
