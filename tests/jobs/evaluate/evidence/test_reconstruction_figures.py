@@ -77,7 +77,7 @@ def test_a_wider_content_is_another_finding(manifest: Path, tmp_path: Path) -> N
     trials = Trials({"one": ("0" * 64, network)}, tmp_path / "cache")
     sizes = []
     for side in (128, 160):
-        content = footage_for(manifest, 1, 0, side=side)[0]
+        content = footage_for(manifest, 3, 0, side=side)[0]
         found = trials.run(content, Trial(content.id, content.clip.source, "one", "one", 23))
         sizes.append(found.losses.blocks)
     assert sizes[0] < sizes[1]
