@@ -66,7 +66,7 @@ class Trials:
         self._networks = networks
         self._cache = cache
         self._known: dict[str, Finding] = {}
-        self._members: dict[tuple[str, str], list[Rgb]] = {}
+        self._members: dict[tuple[str, tuple[int, int, int, int], str], list[Rgb]] = {}
         if cache is not None:
             cache.mkdir(parents=True, exist_ok=True)
             self._known = _read(self._file)
@@ -104,7 +104,7 @@ class Trials:
 
     def _member(self, content: Content, member: str) -> list[Rgb]:
         content = replace(content, count=min(content.count, FRAMES))
-        key = (content.id, member)
+        key = (content.id, content.box, member)
         if key not in self._members:
             if len(self._members) > 2 * len(self._networks) + 2:
                 self._members.clear()
