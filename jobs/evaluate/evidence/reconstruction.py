@@ -27,7 +27,7 @@ from jobs.reconstruct.trials import CAMERA, CRFS, WIDE, Trial, Trials, cropped
 from jobs.settings import Settings
 
 # Searching every phase takes as long as many plain measurements: on so many contents.
-SEARCHED = 15
+SEARCHED = 10
 # Rival checkpoints are told apart on so many contents: each is a member and a judge, so that costs grow as the square.
 COMPARED = 8
 
