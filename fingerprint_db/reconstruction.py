@@ -10,6 +10,10 @@ with here and in ``jobs.reconstruct``:
   the reconstruction itself goes through the same quantiser and is reconstructed again. What the decoder made loses the
   same both times; camera footage loses more the first time than the second. The *drop* is the difference of logs.
 
+How large a drop is on camera footage depends on how hard its content is for the VAE, and so does what refining takes
+off (the *gain*). The statistic is the one less half of the other, the *excess*; and the few blocks that lose most,
+lettering as a rule, are left out, since no step of the iteration gives them back.
+
 Pure arithmetic on arrays; no network and no file is known here.
 """
 
@@ -30,64 +34,118 @@ from fingerprint_db.normalise import source_weights
 BANDS = ("flat", "1", "2", "3", "4", "5", "6-7", "blue", "red")
 BLOCK = 8
 _BAND_FLOOR = 0.01  # squared grey levels: a loss below it is rounding
-_BLOCK_FLOOR = 4.0  # the same over the 64 pixels of a block, so that flat blocks do not speak loudest
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+# What refining takes off is coarse; in the finer bands of luma and in colour the codec's noise drowns it.
+_COARSE = 4
+GAIN_COUNTS = 0.5
+# Of the blocks of a part, the share that is left out: those that lose most, the first and second time together.
+LEFT_OUT = 0.05
 _FEW = 3  # sources of either kind below which a quality bucket borrows from all
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Loss:
-    """What one reconstruction lost of a picture or stretch.
+class Losses:
+    """What three reconstructions of the same places lost, by band: (len(BANDS),) mean energies in squared grey levels.
 
-    bands: (len(BANDS),) mean energy in squared grey levels. blocks: mean natural logarithm of the luma energy of 8 x 8
-    blocks: every place counts alike, the busiest do not drown the others.
+    plain: before it was refined. first: refined. second: of the first, compressed likewise and reconstructed again.
+    blocks: how many of 8 x 8 pixels were counted.
     """
 
-    bands: Floats
-    blocks: float
+    plain: Floats
+    first: Floats
+    second: Floats
+    blocks: int
+
+    @property
+    def drops(self) -> Floats:
+        """(len(BANDS),) natural logs of the first loss over the second: 0 where nothing more was lost at first."""
+        return _logs(self.first) - _logs(self.second)
+
+    @property
+    def drop(self) -> float:
+        """The mean of drops, every band counting alike."""
+        return float(self.drops.mean())
+
+    @property
+    def gain(self) -> float:
+        """The natural logarithm of the plain loss over the refined one, mean over the coarse bands; needs no codec."""
+        return float((_logs(self.plain) - _logs(self.first))[:_COARSE].mean())
+
+    @property
+    def excess(self) -> float:
+        """The statistic: the drop less a share of the gain. Low for what the decoder made."""
+        return self.drop - GAIN_COUNTS * self.gain
 
 
-def measure_loss(residual: NDArray[np.float32]) -> Loss:
-    """Of a (T, 3, H, W) residual in grey levels (0..255); what does not fill a block at the right and below is left.
+def refined_loss(plain: NDArray[np.float32], first: NDArray[np.float32]) -> float:
+    """One number for grids to be compared by: twice the log of the refined loss less that of the plain one, by bands.
+
+    Of two (T, 3, H, W) residuals of the same places in grey levels. Low where the decoder's lattice lies.
+    Raises ValueError below one block of 8 x 8.
+    """
+    before, once = (_energies(one)[0].mean(axis=0) for one in (plain, first))
+    return float(np.mean(2 * _logs(once) - _logs(before)))
+
+
+def measure_losses(plain: NDArray[np.float32], first: NDArray[np.float32], second: NDArray[np.float32]) -> Losses:
+    """Of three (T, 3, H, W) residuals of the same places in grey levels, without the LEFT_OUT that lose most.
 
     Raises ValueError below one block of 8 x 8.
     """
-    count, _, height, width = residual.shape
+    (before, _), (once, lost), (twice, again) = (_energies(one) for one in (plain, first, second))
+    whole = lost + again
+    kept = whole <= np.quantile(whole, 1 - LEFT_OUT)
+    return Losses(before[kept].mean(axis=0), once[kept].mean(axis=0), twice[kept].mean(axis=0), int(kept.sum()))
+
+
+def pooled_losses(parts: Sequence[Losses]) -> Losses:
+    """Parts of one file as one, every block counting alike. Raises ValueError without any."""
+    if not parts:
+        raise ValueError("no part of a picture was reconstructed")
+    weights = [one.blocks for one in parts]
+    return Losses(
+        np.average([one.plain for one in parts], axis=0, weights=weights),
+        np.average([one.first for one in parts], axis=0, weights=weights),
+        np.average([one.second for one in parts], axis=0, weights=weights),
+        sum(weights),
+    )
+
+
+def _logs(bands: Floats) -> Floats:
+    return np.asarray(np.log(bands + _BAND_FLOOR), dtype=np.float64)
+
+
+def _energies(residual: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """(N, len(BANDS)) mean energies of N blocks by band, and (N,) their luma energy summed over all 64 coefficients."""
+    _, _, height, width = residual.shape
     rows, cols = height // BLOCK, width // BLOCK
     if not rows or not cols:
         raise ValueError(f"a picture of {height}x{width} has no block of {BLOCK}x{BLOCK}")
     part = residual[:, :, : rows * BLOCK, : cols * BLOCK]
-    luma = np.einsum("c,tchw->thw", _LUMA, part)
-    blocks = luma.reshape(count, rows, BLOCK, cols, BLOCK).transpose(0, 1, 3, 2, 4)
-    energy = np.square(fft.dctn(blocks, axes=(3, 4), norm="ortho"), dtype=np.float64)
+    luma = _blocks(np.einsum("c,tchw->thw", _LUMA, part))
+    energy = np.square(fft.dctn(luma, axes=(1, 2), norm="ortho"), dtype=np.float64)
     down, across = np.mgrid[:BLOCK, :BLOCK]
     band = np.minimum(np.maximum(down, across), 6)
-    mean = energy.mean(axis=(0, 1, 2))
-    bands = [float(mean[band == number].mean()) for number in range(7)]
-    bands += [float(np.mean(np.square(part[:, c] - part[:, 1], dtype=np.float64))) for c in (2, 0)]
-    return Loss(np.array(bands), float(np.mean(np.log(energy.sum(axis=(3, 4)) + _BLOCK_FLOOR))))
+    bands = [energy[:, band == number].mean(axis=1) for number in range(7)]
+    for colour in (2, 0):
+        difference = _blocks(part[:, colour] - part[:, 1])
+        bands.append(np.square(difference, dtype=np.float64).mean(axis=(1, 2)))
+    return np.stack(bands, axis=1), energy.sum(axis=(1, 2))
 
 
-def band_drops(first: Loss, second: Loss) -> dict[str, float]:
-    """By band, the natural logarithm of the first loss over the second: 0 where nothing more was lost at first."""
-    ratio = np.log(first.bands + _BAND_FLOOR) - np.log(second.bands + _BAND_FLOOR)
-    return {name: float(value) for name, value in zip(BANDS, ratio, strict=True)}
-
-
-def drop(bands: Mapping[str, float]) -> float:
-    """The statistic: the mean of ``band_drops`` over all bands, each counting alike.
-
-    About 0 for what the decoder made, above for other footage.
-    """
-    return float(np.mean([bands[name] for name in BANDS]))
+def _blocks(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(T, H, W), whole blocks, to (N, BLOCK, BLOCK)."""
+    count, height, width = planes.shape
+    split = planes.reshape(count, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+    return split.transpose(0, 1, 3, 2, 4).reshape(-1, BLOCK, BLOCK)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReconstructionModel:
-    """What a drop under one checkpoint says, learned on camera footage untouched and through the checkpoint.
+    """What an excess under one checkpoint says, learned on camera footage untouched and through the checkpoint.
 
     buckets: upper edges of the quality number (the quantiser), ascending; calibrations: one a bucket and one beyond the
-    last edge. camera: drops of the camera clips, for the p-value. cohort: what it was learned on, plain JSON.
+    last edge. camera: excesses of the camera clips, for the p-value. cohort: what it was learned on, plain JSON.
     """
 
     buckets: tuple[float, ...]
@@ -95,17 +153,17 @@ class ReconstructionModel:
     camera: Floats
     cohort: Mapping[str, Any]
 
-    def llr(self, drops: NDArray[Any], quality: NDArray[Any]) -> Floats:
-        """(N,) drops and (N,) quality numbers to natural-log likelihood ratios, "made by it" against camera footage."""
+    def llr(self, excess: NDArray[Any], quality: NDArray[Any]) -> Floats:
+        """(N,) excesses and quality numbers to natural-log likelihood ratios, "made by it" against camera footage."""
         which = np.searchsorted(np.asarray(self.buckets), np.atleast_1d(np.asarray(quality, dtype=np.float64)))
-        values = np.atleast_1d(np.asarray(drops, dtype=np.float64))
+        values = np.atleast_1d(np.asarray(excess, dtype=np.float64))
         return np.array(
             [float(self.calibrations[int(w)].llr([[-v]])[0]) for v, w in zip(values, which, strict=True)]  # type: ignore[arg-type]
         )
 
-    def p_value(self, drops: NDArray[Any]) -> Floats:
-        """(N,) conformal p-values of "camera footage": small where hardly any of the cohort has so small a drop."""
-        return conformal_p(-np.atleast_1d(np.asarray(drops, dtype=np.float64)), -self.camera)
+    def p_value(self, excess: NDArray[Any]) -> Floats:
+        """(N,) conformal p-values of "camera footage": small where hardly any of the cohort has so small an excess."""
+        return conformal_p(-np.atleast_1d(np.asarray(excess, dtype=np.float64)), -self.camera)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -144,7 +202,7 @@ class ReconstructionModel:
 
 
 def fit_reconstruction(
-    drops: NDArray[Any],
+    excess: NDArray[Any],
     made: NDArray[np.bool_],
     sources: Sequence[str],
     quality: NDArray[Any],
@@ -152,12 +210,12 @@ def fit_reconstruction(
     buckets: Sequence[float] = (),
     cohort: Mapping[str, Any] | None = None,
 ) -> tuple[ReconstructionModel, Floats]:
-    """A model of (N,) drops of made and camera clips, and every clip's llr by what never saw its source.
+    """A model of (N,) excesses of made and camera clips, and every clip's llr by what never saw its source.
 
     A bucket with fewer than three sources of either kind is calibrated with all clips.
     Raises ValueError with fewer than three sources, or none of either kind.
     """
-    scores = -np.asarray(drops, dtype=np.float64)
+    scores = -np.asarray(excess, dtype=np.float64)
     names = sorted(set(sources))
     which = np.array([names.index(source) for source in sources])
     if len(names) < _FEW or not made.any() or made.all():

@@ -1,4 +1,4 @@
-"""What a checkpoint's drops mean: camera footage untouched and through it, compressed alike, learned by source."""
+"""What a checkpoint's excesses mean: camera footage untouched and through it, compressed alike, learned by source."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from jobs.bench.footage import load_footage
 from jobs.errors import BadUsageError
 from jobs.progress import Meter
 from jobs.reconstruct.frames import own_keyframes
-from jobs.reconstruct.measure import Finding, measure, parts_of, pooled
+from jobs.reconstruct.measure import PARTS, Finding, measure, parts_of, pooled
 from jobs.reconstruct.network import Network
 from jobs.reconstruct.search import search_phase
-from jobs.reconstruct.trials import CAMERA, CRFS, FRAMES, Trial, Trials, all_trials, chosen_contents, cropped
+from jobs.reconstruct.trials import CAMERA, CRFS, CROP, FRAMES, Trial, Trials, all_trials, chosen_contents, cropped
 
 # Upper edges of the quality buckets, keyframe quantisers: x264's CRF 18, 23 and 28 lie at about 13, 18 and 23.
 BUCKETS = (15.5, 20.5)
 CONTENTS = 40
-# Camera clips on which it is learned how much lower a drop gets by choosing the phase.
+# Camera clips on which it is learned how much lower an excess gets by choosing the phase.
 SEARCHED = 6
 MIN_SOURCES = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibrated:
-    """A model and what it came from. contents: the camera footage used. auc: of the drops by CRF; nothing is fitted to
-    a drop, so that no clip was seen before."""
+    """A model and what it came from. contents: the camera footage used. auc: of the excesses by CRF; nothing is fitted
+    to an excess, so that no clip was seen before."""
 
     model: ReconstructionModel
     contents: tuple[Content, ...]
     auc: dict[int, float]
 
 
-def footage_for(where: Path | None, number: int, seed: int, *, frames: int = FRAMES) -> list[Content]:
+def footage_for(where: Path | None, number: int, seed: int, *, frames: int = FRAMES, side: int = CROP) -> list[Content]:
     """Contents of camera footage of at least three sources. where: as of the bench (folder, manifest, None: packages).
 
     Raises BadUsageError where there are fewer.
     """
     clips, _ = load_footage(where, frames=frames)
-    contents = chosen_contents(clips, number, seed, frames=frames)
+    contents = chosen_contents(clips, number, seed, frames=frames, side=side)
     sources = {content.clip.source for content in contents}
     if len(sources) < MIN_SOURCES:
         raise BadUsageError(
@@ -66,10 +66,10 @@ def calibrate(
     crfs: Sequence[int] = CRFS,
     searched: int | None = None,
 ) -> Calibrated:
-    """Learn how a checkpoint's drops separate what it made from camera footage, a quality bucket at a time.
+    """Learn how a checkpoint's excesses separate what it made from camera footage, a quality bucket at a time.
 
-    checkpoint: its id. searched: camera clips whose phase is searched too (None: SEARCHED); what that takes off drops
-    is kept in the cohort and given back to whatever is judged at a searched phase.
+    checkpoint: its id. searched: camera clips whose phase is searched too (None: SEARCHED); what that takes off
+    excesses is kept in the cohort and given back to whatever is judged at a searched phase.
     """
     trials = Trials({slug: (checkpoint, network)}, cache)
     others = contents[: SEARCHED if searched is None else searched]
@@ -83,9 +83,9 @@ def calibrate(
         for content in others:
             plain = Trial(content.id, content.clip.source, CAMERA, slug, crfs[len(crfs) // 2])
             with_search = trials.run(content, cropped(plain, 0), searched_finding)
-            lowered.append(trials.run(content, plain).drop - with_search.drop)
+            lowered.append(trials.run(content, plain).excess - with_search.excess)
             meter.advance()
-    drops = np.array([finding.drop for _, finding in found])
+    excess = np.array([finding.excess for _, finding in found])
     made = np.array([trial.member != CAMERA for trial, _ in found])
     sources = [trial.source for trial, _ in found]
     quality = np.array([finding.quality for _, finding in found])
@@ -98,15 +98,15 @@ def calibrate(
         "search_lowers_by": max(0.0, float(np.mean(lowered))) if lowered else 0.0,
         "searched": len(lowered),
     }
-    by_crf = {int(crf): float(auc(-drops[which == crf], made[which == crf])) for crf in crfs}
+    by_crf = {int(crf): float(auc(-excess[which == crf], made[which == crf])) for crf in crfs}
     cohort["auc"] = {str(crf): round(value, 4) for crf, value in by_crf.items()}
-    model, _ = fit_reconstruction(drops, made, sources, quality, buckets=BUCKETS, cohort=cohort)
+    model, _ = fit_reconstruction(excess, made, sources, quality, buckets=BUCKETS, cohort=cohort)
     return Calibrated(model, tuple(contents), by_crf)
 
 
 def searched_finding(network: Network, path: Path) -> Finding:
     """A clip of our own making at the phase that is found for it."""
     pictures, facts = own_keyframes(path, 1)
-    parts = parts_of(pictures, count=1)
-    sought = search_phase(network, parts)
+    parts = parts_of(pictures, count=PARTS)
+    sought = search_phase(network, parts[:1])
     return pooled([measure(network, part, facts.codec, sought.grid) for part in parts], sought.grid)

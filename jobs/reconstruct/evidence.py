@@ -30,6 +30,7 @@ def compose(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         "generator": best["generator"] if speaks else None,
         "margin": round(best["llr"] - others[0]["llr"], 4) if others else None,
         "runner_up": others[0]["generator"] if others else None,
+        "excess": best.get("excess"),
         "drop": best["drop"],
         "bands": best["bands"],
         "grid": best["grid"],

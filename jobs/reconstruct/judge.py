@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from jobs.reconstruct.frames import FrameReader, Picture
-from jobs.reconstruct.measure import NATIVE, Finding, Grid, Part, measure, parts_of, pooled
+from jobs.reconstruct.measure import NATIVE, PARTS, Finding, Grid, Part, measure, parts_of, pooled
 from jobs.reconstruct.network import Network
 from jobs.reconstruct.registry import Checkpoint
 from jobs.reconstruct.search import search_phase, search_scale
 from jobs.reconstruct.temporal import time_lattice
 
-KEYFRAMES, PARTS = 4, 4
+KEYFRAMES = 4
 # Below this the corner of the frame says nothing for the checkpoint, and other grids are worth their time.
 ENOUGH = 1.0
 
@@ -56,7 +56,8 @@ def judge_path(
     said: dict[str, Any] = {
         **_header(checkpoint),
         "llr": round(llr, 4),
-        "p_value": round(float(checkpoint.model.p_value(np.array([_drop(checkpoint, found, searched)]))[0]), 5),
+        "p_value": round(float(checkpoint.model.p_value(np.array([_excess(checkpoint, found, searched)]))[0]), 5),
+        "excess": round(found.excess, 5),
         "drop": round(found.drop, 5),
         "gain": round(found.gain, 5),
         "bands": {name: round(value, 4) for name, value in found.bands.items()},
@@ -76,14 +77,14 @@ def _at(network: Network, parts: Sequence[Part], codec: str, grid: Grid) -> Find
     return pooled([measure(network, part, codec, grid) for part in parts], grid)
 
 
-def _drop(checkpoint: Checkpoint, found: Finding, searched: bool) -> float:
-    """A drop at a chosen phase is lower for the choosing, by as much as on camera footage; that is given back."""
-    return found.drop + (float(checkpoint.model.cohort.get("search_lowers_by", 0.0)) if searched else 0.0)
+def _excess(checkpoint: Checkpoint, found: Finding, searched: bool) -> float:
+    """An excess at a chosen phase is lower for the choosing, by as much as on camera footage; that is given back."""
+    return found.excess + (float(checkpoint.model.cohort.get("search_lowers_by", 0.0)) if searched else 0.0)
 
 
 def _llr(checkpoint: Checkpoint, found: Finding, *, searched: bool) -> float:
-    drops = np.array([_drop(checkpoint, found, searched)])
-    return float(checkpoint.model.llr(drops, np.array([found.quality]))[0])
+    excess = np.array([_excess(checkpoint, found, searched)])
+    return float(checkpoint.model.llr(excess, np.array([found.quality]))[0])
 
 
 def _header(checkpoint: Checkpoint) -> dict[str, Any]:

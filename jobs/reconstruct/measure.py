@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from fingerprint_db.reconstruction import Loss, band_drops, drop, measure_loss
-from fingerprint_db.spec import WindowPlan
-from jobs.decode.plan import plan_crops
+from fingerprint_db.reconstruction import BANDS, Losses, measure_losses, pooled_losses, refined_loss
 from jobs.reconstruct.frames import Picture
 from jobs.reconstruct.network import Network
 from jobs.reconstruct.recompress import Compression, compression_of, recompressed
 
-SIDE = 256
+# Squares that are looked at: about so many pixels a side, at most so many of a file.
+SIDE, PARTS = 256, 4
 MIN_SIDE = 64
 _MACROBLOCK = 16
+_LATTICE = 32  # tiles begin on its multiples, so that strides up to it have one phase in all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +53,46 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """What a checkpoint gave back of a part. plain: the loss of the very first reconstruction, before it is refined.
+    """What a checkpoint gave back of a part. quality: the quality number of the part's compression."""
 
-    first, second: losses of the refined reconstruction of the part and of that reconstruction, compressed likewise.
-    quality: the quality number of the part's compression.
-    """
-
-    plain: Loss
-    first: Loss
-    second: Loss
+    losses: Losses
     quality: float
     compression: Compression
 
 
 def parts_of(pictures: Sequence[Picture], *, count: int, side: int = SIDE) -> list[Part]:
-    """At most ``count`` squares over all pictures, taken in turn, at fixed places that lie on multiples of 32."""
+    """At most ``count`` squares of about ``side`` over all pictures, taken in turn, the most detailed of each first.
+
+    A picture is laid out in equal tiles that begin on multiples of 32, so that no pixel is looked at twice.
+    """
     places = []
     for picture in pictures:
-        height, width = picture.rgb.shape[-2:]
-        crops = plan_crops(width, height, WindowPlan(crops=max(1, -(-count // len(pictures))), crop_px=side))
-        places.append([Part(picture, (one.top, one.left, one.height, one.width)) for one in crops])
+        detail = detail_of(picture.rgb)
+        found = []
+        for top, high in _tiles(picture.rgb.shape[-2], side):
+            for left, wide in _tiles(picture.rgb.shape[-1], side):
+                if min(high, wide) >= MIN_SIDE:
+                    box = (top, left, high, wide)
+                    fine = float(detail[top : top + high - 1, left : left + wide - 1].mean())
+                    found.append((-fine, box, Part(picture, box)))
+        places.append([part for _, _, part in sorted(found, key=lambda one: one[:2])])
     longest = max((len(found) for found in places), default=0)
-    turns = [found[turn] for turn in range(longest) for found in places if turn < len(found)]
-    return [part for part in turns if min(part.box[2:]) >= MIN_SIDE][:count]
+    return [found[turn] for turn in range(longest) for found in places if turn < len(found)][:count]
+
+
+def detail_of(rgb: Tensor) -> NDArray[np.float32]:
+    """(T, 3, H, W) in 0..1 to (H - 1, W - 1) logarithms of the squared step to the next pixel down and across."""
+    step = rgb[..., 1:, 1:] - rgb[..., :-1, :-1]
+    return np.asarray(step.square().mean(dim=(0, 1)).add(1e-5).log().numpy(), dtype=np.float32)
+
+
+def _tiles(length: int, side: int) -> list[tuple[int, int]]:
+    """(start, size) of equal tiles along one side: as many as come nearest to ``side``, whole multiples of 16."""
+    count = max(1, round(length / side))
+    if count == 1:
+        return [(0, length // _MACROBLOCK * _MACROBLOCK)]
+    size = length // count // _LATTICE * _LATTICE
+    return [(number * size, size) for number in range(count)]
 
 
 def refined(network: Network, rgb: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,57 +150,78 @@ def measure(network: Network, part: Part, codec: str, grid: Grid = NATIVE) -> Me
     coded, _ = recompressed(again, compression, (0, 0, *part.box[2:]))
     second = to_native(cut(coded, inner), grid, stride)
     _, better_again = refined(network, second)
-    return Measured(
-        loss_of(native - plain, stride),
-        loss_of(native - better, stride),
-        loss_of(second - better_again, stride),
-        compression.quality,
-        compression,
-    )
+    residuals = (native - plain, native - better, second - better_again)
+    before, once, twice = (inside(one, stride) for one in residuals)
+    return Measured(measure_losses(before, once, twice), compression.quality, compression)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Finding:
-    """A file under one checkpoint at one grid. bands: log of the first loss over the second by band, mean over parts.
-
-    gain: log of the plain over the refined loss, block by block; a null of the statistic, as it needs no codec.
-    blocks: the statistic's rival, log of the first over the second loss block by block. quality: median quality number.
-    """
+    """A file under one checkpoint at one grid. losses: of all parts. quality: median quality number of the parts."""
 
     grid: Grid
-    bands: dict[str, float]
-    blocks: float
-    gain: float
+    losses: Losses
     quality: float
     parts: int
 
     @property
+    def excess(self) -> float:
+        """The statistic; low for what the decoder made."""
+        return self.losses.excess
+
+    @property
     def drop(self) -> float:
-        return drop(self.bands)
+        return self.losses.drop
+
+    @property
+    def gain(self) -> float:
+        return self.losses.gain
+
+    @property
+    def bands(self) -> dict[str, float]:
+        """The drop by band."""
+        return {name: float(value) for name, value in zip(BANDS, self.losses.drops, strict=True)}
+
+    def to_json(self) -> dict[str, Any]:
+        losses = self.losses
+        return {
+            "grid": asdict(self.grid),
+            "plain": losses.plain.tolist(),
+            "first": losses.first.tolist(),
+            "second": losses.second.tolist(),
+            "blocks": losses.blocks,
+            "quality": self.quality,
+            "parts": self.parts,
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Finding:
+        """The inverse of to_json. Raises KeyError, TypeError or ValueError for something else."""
+        bands = [np.array(raw[name], dtype=np.float64) for name in ("plain", "first", "second")]
+        losses = Losses(bands[0], bands[1], bands[2], int(raw["blocks"]))
+        return cls(Grid(**raw["grid"]), losses, float(raw["quality"]), int(raw["parts"]))
 
 
 def pooled(measured: Sequence[Measured], grid: Grid) -> Finding:
     """Parts of one file as one finding. Raises ValueError without any."""
-    if not measured:
-        raise ValueError("no part of a picture was reconstructed")
-    by_band = [band_drops(one.first, one.second) for one in measured]
-    count = len(measured)
-    return Finding(
-        grid,
-        {name: sum(each[name] for each in by_band) / count for name in by_band[0]},
-        sum(one.first.blocks - one.second.blocks for one in measured) / count,
-        sum(one.plain.blocks - one.first.blocks for one in measured) / count,
-        sorted(one.quality for one in measured)[count // 2],
-        count,
-    )
+    losses = pooled_losses([one.losses for one in measured])
+    quality = sorted(one.quality for one in measured)[len(measured) // 2]
+    return Finding(grid, losses, quality, len(measured))
 
 
-def loss_of(residual: Tensor, margin: int) -> Loss:
-    """The loss of (T, 3, H, W) in 0..1 without a margin, where enough is left without it."""
+def loss_at(network: Network, native: Tensor) -> float:
+    """What grids are compared by: how little a refined reconstruction of (T, 3, H, W) in 0..1 loses (refined_loss)."""
+    plain, better = refined(network, native)
+    margin = network.stride[0]
+    return refined_loss(inside(native - plain, margin), inside(native - better, margin))
+
+
+def inside(residual: Tensor, margin: int) -> NDArray[np.float32]:
+    """(T, 3, H, W) in 0..1 as grey levels (0..255) without a margin, where enough is left without it."""
     height, width = residual.shape[-2:]
     if min(height, width) >= 2 * margin + MIN_SIDE // 2:
         residual = residual[..., margin : height - margin, margin : width - margin]
-    return measure_loss((residual * 255).numpy())
+    return np.asarray((residual * 255).numpy(), dtype=np.float32)
 
 
 def cut(rgb: Tensor, box: tuple[int, int, int, int]) -> Tensor:

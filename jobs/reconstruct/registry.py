@@ -23,7 +23,8 @@ if TYPE_CHECKING:  # torch takes seconds to import, and a look-up wants names an
 
 FOLDER = "checkpoints"
 FACTS = "provenance.json"  # written last
-_VERSION = 1
+# Raised whenever a calibration would not fit what is measured now.
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +99,13 @@ def kept_checkpoints(home: Home) -> list[Checkpoint]:
     for name in home.folder.names(FOLDER):
         if name.endswith(f"/{FACTS}"):
             try:
-                found.append(_read(json.loads(home.folder.read(name))))
+                raw = json.loads(home.folder.read(name))
+                if raw["version"] != _VERSION:
+                    raise HomeError(
+                        f"{name} was calibrated by another release, which measured differently; enroll the checkpoint "
+                        "again with makersmark enroll GENERATOR --vae DIR"
+                    )
+                found.append(_read(raw))
             except (ValueError, KeyError, TypeError) as error:
                 raise HomeError(f"{name} cannot be read as a checkpoint's facts; enroll it again ({error})") from error
     return sorted(found, key=lambda one: (one.generator, one.id))

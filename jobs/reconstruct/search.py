@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jobs.reconstruct.measure import NATIVE, Grid, Part, cut, inner_box, loss_of, refined, to_native
+from jobs.reconstruct.measure import NATIVE, Grid, Part, cut, detail_of, inner_box, loss_at, to_native
 from jobs.reconstruct.network import Network
 
 # Pixels of the file that phases are tried on, and how many of them go on to the next round.
-ROUNDS = ((96, 16), (160, 4), (256, 1))
+ROUNDS = ((96, 8), (176, 3), (256, 1))
 # Rescaling usually leaves the frame whole: at other scales the corner is held against this many other phases.
 OTHERS = 11
 SCALES = (1.0, 4 / 3, 1.5, 2.0, 0.75)
@@ -82,16 +82,13 @@ def _busiest(part: Part, side: float) -> Part:
     wanted = -(-round(side) // 16) * 16
     top, left, height, width = part.box
     high, wide = min(wanted, height), min(wanted, width)
-    rgb = part.rgb()
-    detail = (rgb[..., 1:, 1:] - rgb[..., :-1, :-1]).square().mean(dim=(0, 1)).add(1e-5).log().numpy()
+    detail = detail_of(part.rgb())
     places = [(d, a) for d in range(0, height - high + 1, 16) for a in range(0, width - wide + 1, 16)]
     down, across = max(places, key=lambda at: float(detail[at[0] : at[0] + high, at[1] : at[1] + wide].mean()))
     return Part(part.picture, (top + down, left + across, high, wide))
 
 
 def _loss(network: Network, patch: Part, grid: Grid, stride: int) -> float:
-    """The mean log loss of a patch's refined reconstruction at a grid, on equally many pixels at every phase."""
+    """The loss of a patch's refined reconstruction at a grid, on equally many pixels at every phase."""
     inner = inner_box(patch, grid, stride, room=True)
-    native = to_native(cut(patch.rgb(), inner), grid, stride)
-    _, better = refined(network, native)
-    return loss_of(native - better, stride).blocks
+    return loss_at(network, to_native(cut(patch.rgb(), inner), grid, stride))

@@ -10,7 +10,7 @@ import numpy as np
 from fingerprint_db.spec import WindowPlan
 from jobs.decode.plan import SIDE_STEP as PLAN_STEP
 from jobs.reconstruct.frames import FrameReader
-from jobs.reconstruct.measure import loss_of, refined
+from jobs.reconstruct.measure import loss_at
 from jobs.reconstruct.network import Network
 
 SIDE = 128
@@ -43,9 +43,7 @@ def time_lattice(reader: FrameReader, path: Path, network: Network) -> dict[str,
         rgb = picture.rgb[..., :height, :width]
         losses = []
         for shift in range(shifts):
-            window = rgb[shift : shift + count]
-            _, better = refined(network, window)
-            losses.append(loss_of(window - better, 0).blocks)
+            losses.append(loss_at(network, rgb[shift : shift + count]))
         values = np.array(losses)
         best = int(np.argmin(values))
         others = np.delete(values, best)

@@ -1,4 +1,4 @@
-"""Losses by band and what their drop from first to second reconstruction says: arithmetic against plain loops."""
+"""Losses by band, and what their drop less the gain says of the making: arithmetic against plain loops."""
 
 from __future__ import annotations
 
@@ -11,54 +11,78 @@ from scipy.fft import dctn
 from fingerprint_db.calibrate import auc
 from fingerprint_db.reconstruction import (
     BANDS,
-    Loss,
+    LEFT_OUT,
+    Losses,
     ReconstructionModel,
-    band_drops,
-    drop,
     fit_reconstruction,
-    measure_loss,
+    measure_losses,
+    pooled_losses,
+    refined_loss,
 )
 
 
-def slow_loss(residual: np.ndarray) -> tuple[list[float], float]:
-    """Block by block, coefficient by coefficient."""
-    sums, counts, logs = np.zeros(7), np.zeros(7), []
+def slow_blocks(residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Block by block, coefficient by coefficient: energies by band, and of luma in all."""
+    rows, wholes = [], []
     for frame in residual.astype(np.float64):
         luma = 0.299 * frame[0] + 0.587 * frame[1] + 0.114 * frame[2]
         for top in range(0, luma.shape[0] - 7, 8):
             for left in range(0, luma.shape[1] - 7, 8):
-                block = dctn(luma[top : top + 8, left : left + 8], norm="ortho")
-                logs.append(np.log((block**2).sum() + 4.0))
+                here = (slice(top, top + 8), slice(left, left + 8))
+                block = dctn(luma[here], norm="ortho") ** 2
+                bands: list[list[float]] = [[] for _ in range(7)]
                 for down in range(8):
                     for across in range(8):
-                        band = min(max(down, across), 6)
-                        sums[band] += block[down, across] ** 2
-                        counts[band] += 1
-    return list(sums / counts), float(np.mean(logs))
+                        bands[min(max(down, across), 6)].append(block[down, across])
+                colours = [np.mean((frame[c][here] - frame[1][here]) ** 2) for c in (2, 0)]
+                rows.append([float(np.mean(band)) for band in bands] + colours)
+                wholes.append(block.sum())
+    return np.array(rows), np.array(wholes)
 
 
-def test_bands_and_blocks_are_what_plain_loops_say() -> None:
-    residual = np.random.default_rng(0).normal(0, 3, (2, 3, 27, 40)).astype(np.float32)
-    found = measure_loss(residual)
-    bands, blocks = slow_loss(residual)
-    assert np.allclose(found.bands[:7], bands, rtol=1e-5)
-    assert found.blocks == pytest.approx(blocks, rel=1e-5)
-    part = residual[:, :, :24, :40].astype(np.float64)
-    assert found.bands[BANDS.index("blue")] == pytest.approx(np.mean((part[:, 2] - part[:, 1]) ** 2), rel=1e-5)
-    assert found.bands[BANDS.index("red")] == pytest.approx(np.mean((part[:, 0] - part[:, 1]) ** 2), rel=1e-5)
+def three(seed: int = 0) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.normal(0, scale, (2, 3, 27, 40)).astype(np.float32) for scale in (5, 3, 2)]
+
+
+def test_bands_are_what_plain_loops_say_of_all_but_the_blocks_that_lose_most() -> None:
+    plain, first, second = three()
+    found = measure_losses(plain, first, second)
+    (before, _), (once, lost), (twice, again) = (slow_blocks(one) for one in (plain, first, second))
+    order = np.argsort(lost + again)
+    kept = order[: round(len(order) * (1 - LEFT_OUT))]
+    assert found.blocks == len(kept) == 28  # of 30
+    for bands, rows in ((found.plain, before), (found.first, once), (found.second, twice)):
+        assert np.allclose(bands, rows[kept].mean(axis=0), rtol=1e-5)
+    logs = [np.log(rows.mean(axis=0) + 0.01) for rows in (before, once)]
+    assert refined_loss(plain, first) == pytest.approx(float(np.mean(2 * logs[1] - logs[0])), rel=1e-5)
 
 
 def test_a_picture_below_one_block_is_refused() -> None:
+    small = np.zeros((1, 3, 7, 40), np.float32)
     with pytest.raises(ValueError, match="a picture of 7x40 has no block of 8x8"):
-        measure_loss(np.zeros((1, 3, 7, 40), np.float32))
+        measure_losses(small, small, small)
 
 
-def test_the_drop_counts_every_band_alike_and_is_nought_where_nothing_more_was_lost() -> None:
-    one, double = Loss(np.full(9, 2.0), 1.0), Loss(np.full(9, 4.0), 1.5)
-    assert drop(band_drops(one, one)) == 0
-    assert drop(band_drops(double, one)) == pytest.approx(np.log(2), rel=0.01)
-    loud = Loss(np.array([2000.0] + [2.0] * 8), 1.0)
-    assert drop(band_drops(loud, one)) == pytest.approx(np.log(1000) / 9, rel=0.01)
+def test_excess_is_drop_less_half_the_gain_of_the_coarse_bands() -> None:
+    one, two, eight = (np.full(9, value) for value in (1.0, 2.0, 8.0))
+    losses = Losses(eight, two, one, 10)
+    assert losses.drop == pytest.approx(np.log(2), abs=0.01)
+    assert losses.gain == pytest.approx(np.log(4), abs=0.01)
+    assert losses.excess == pytest.approx(0, abs=0.02)
+    fine = Losses(np.array([2.0] * 4 + [2000.0] * 5), two, two, 10)
+    assert (fine.gain, fine.excess) == (0, 0)
+    loud = Losses(two, np.array([2000.0] + [2.0] * 8), two, 10)
+    assert loud.drop == pytest.approx(np.log(1000) / 9, rel=0.01)
+    assert dict(zip(BANDS, loud.drops, strict=True))["flat"] == pytest.approx(np.log(1000), rel=0.01)
+
+
+def test_parts_are_pooled_by_their_blocks() -> None:
+    one, two = (Losses(np.full(9, v), np.full(9, v), np.full(9, v), blocks) for v, blocks in ((1.0, 30), (5.0, 10)))
+    both = pooled_losses([one, two])
+    assert (both.blocks, both.first[0], both.plain[3], both.second[8]) == (40, 2.0, 2.0, 2.0)
+    with pytest.raises(ValueError, match="no part of a picture was reconstructed"):
+        pooled_losses([])
 
 
 def cohort(seed: int, apart: float, sources: int = 8) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray]:

@@ -19,7 +19,7 @@ from jobs.home import Home
 from jobs.reconstruct import calibrate, search
 from jobs.reconstruct.evidence import compose
 from jobs.reconstruct.network import find_source, network_of, open_network
-from jobs.reconstruct.registry import kept_checkpoints, opened
+from jobs.reconstruct.registry import FACTS, kept_checkpoints, opened
 from jobs.reconstruct.run import shortlisted
 from jobs.reconstruct.trials import round_trip
 from jobs.settings import Settings
@@ -100,6 +100,10 @@ def test_a_checkpoint_goes_all_the_way_to_the_evidence_of_a_swept_file(
     home.folder.write(f"{kept.folder}/config.json", b"{}")
     with pytest.raises(HomeError, match=r"config.json is not what was enrolled"), opened(home, kept):
         pass
+    facts = f"{kept.folder}/{FACTS}"
+    home.folder.write(facts, json.dumps(json.loads(home.folder.read(facts)) | {"version": 1}).encode())
+    with pytest.raises(HomeError, match="was calibrated by another release, which measured differently; enroll"):
+        kept_checkpoints(home)
     home.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -86,6 +87,26 @@ def test_a_rescaled_clip_is_found_by_its_scale(network: Network, tmp_path: Path)
     assert search_scale(network, parts, (1.0, 1.5, 2.0)).grid == Grid(0, 0, 1.5)
     plain, _ = own_keyframes(write(tmp_path / "plain.mkv", round_trip(network, camera(1)), None), 1)
     assert search_scale(network, parts_of(plain, count=1), (1.0, 1.5, 2.0)).grid == NATIVE
+
+
+def test_squares_share_no_pixel_and_the_most_detailed_comes_first() -> None:
+    rgb = torch.full((1, 3, 300, 700), 0.5)
+    rgb[..., 40:260, 300:420] += torch.rand(120, generator=torch.Generator().manual_seed(0))
+    picture = Picture(rgb, 0, 0, 0.0, np.zeros((0, 0), np.float32))
+    parts = parts_of([picture], count=4)
+    assert [part.box for part in parts] == [(0, 224, 288, 224), (0, 0, 288, 224), (0, 448, 288, 224)]
+    (wide,) = parts_of([Picture(rgb[..., :200], 0, 0, 0.0, np.zeros((0, 0), np.float32))], count=4, side=512)
+    assert wide.box == (0, 0, 288, 192)
+    assert parts_of([Picture(rgb[..., :60], 0, 0, 0.0, np.zeros((0, 0), np.float32))], count=4) == []
+    again = parts_of([picture, picture], count=4)
+    assert [part.box for part in again] == [part.box for part in (parts[0], parts[0], parts[1], parts[1])]
+
+
+def test_a_finding_survives_json(network: Network, tmp_path: Path) -> None:
+    found = finding(network, write(tmp_path / "camera.mp4", camera(), 23))
+    again = Finding.from_json(json.loads(json.dumps(found.to_json())))
+    assert (again.excess, again.grid, again.quality) == (found.excess, found.grid, found.quality)
+    assert found.excess == pytest.approx(found.drop - found.gain / 2)
 
 
 def test_a_refined_reconstruction_loses_less_where_encoder_and_decoder_do_not_match(network: Network) -> None:
