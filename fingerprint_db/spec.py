@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 # versions are never compared.
 DECODER_VERSION = 1
 TEXTURE_VERSION = 1
-CUES_VERSION = 2
+CUES_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
