@@ -195,13 +195,9 @@ def cost_figures(seen: Sequence[Seen], settings: Settings) -> list[Figure]:
         ][:COST_FILES]
         shares = sorted(share for path in files for share in cue_shares(path, settings, rounds=COST_ROUNDS))
         if shares:
-            counted = f"{len(files)} camera clips, {COST_ROUNDS} rounds"
+            name, counted = f"cost of cues and series at {name}", f"{len(files)} camera clips, {COST_ROUNDS} rounds"
             low_high = shares[0], shares[-1]
-            figures.append(
-                _figure(
-                    f"cost of cues and series at {name}", (shares[len(shares) // 2], low_high), counted, "<= 0.4", _HOW_COST
-                )
-            )
+            figures.append(_figure(name, (shares[len(shares) // 2], low_high), counted, "<= 0.4", _HOW_COST))
     return figures
 
 
