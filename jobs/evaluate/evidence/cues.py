@@ -195,13 +195,9 @@ def cost_figures(seen: Sequence[Seen], settings: Settings) -> list[Figure]:
         ][:COST_FILES]
         shares = sorted(share for path in files for share in cue_shares(path, settings, rounds=COST_ROUNDS))
         if shares:
-            counted = f"{len(files)} camera clips, {COST_ROUNDS} rounds"
+            name, counted = f"cost of cues and series at {name}", f"{len(files)} camera clips, {COST_ROUNDS} rounds"
             low_high = shares[0], shares[-1]
-            figures.append(
-                _figure(
-                    f"cost of the cues at {name}", (shares[len(shares) // 2], low_high), counted, "<= 0.4", _HOW_COST
-                )
-            )
+            figures.append(_figure(name, (shares[len(shares) // 2], low_high), counted, "<= 0.4", _HOW_COST))
     return figures
 
 
@@ -221,7 +217,7 @@ _HOW_AUC = (
 )
 _HOW_COUNT = "through the same chain, against the ranges, of which the clip's own source is left out"
 _HOW_COST = (
-    "CPU time of all cues of a file over that of decoding its windows, paired in one process with one thread: "
+    "CPU time of all cues and series of a file over that of decoding its windows, one process, one thread, paired: "
     "median of all pairs, and in place of bounds the lowest and the highest"
 )
 _NOTES = (
