@@ -61,7 +61,7 @@ class Found:
 
 def spectrum(windows: Sequence[WindowFingerprint]) -> Spectrum | None:
     """The lines of a file's windows; None where no window kept profiles."""
-    kept = [window for window in windows if len(window.profiles.get("signed_x", ()))]
+    kept = [window for window in windows if {"signed_x", "signed_y"} <= window.profiles.keys()]
     if not kept:
         return None
     across = [(w.left + MARGIN, np.asarray(w.profiles["signed_x"], np.float64)) for w in kept]

@@ -82,7 +82,7 @@ def steps_of(windows: Sequence[WindowFingerprint]) -> Steps | None:
 
     Windows at one place of the frame are averaged first: what moves is not the same in all of them.
     """
-    kept = [window for window in windows if len(window.profiles.get("step_x", ()))]
+    kept = [window for window in windows if {"step_x", "step_y"} <= window.profiles.keys()]
     if not kept:
         return None
     return Steps(

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from fingerprint_db.fingerprint import DECODER_DIM, TEXTURE_DIM
 from fingerprint_db.matcher import Matcher
+from fingerprint_db.profiles import PROFILE_NAMES
 from fingerprint_db.window import WindowFingerprint
 from jobs.decode.protocol import VideoFacts
 from jobs.home import Home
@@ -119,7 +120,7 @@ def file_of(number: int, windows: int) -> FileFingerprint:
                 cues={"flicker": float(rng.normal())},
                 traces={"change": rng.normal(size=16).astype(np.float32), "first": np.array([np.nan, 1], np.float32)},
                 picture_types="IPBB" * 4,
-                profiles={"signed_x": rng.normal(size=252).astype(np.float32)},
+                profiles={name: rng.normal(size=252).astype(np.float32) for name in PROFILE_NAMES},
             )
         )
     return FileFingerprint(content(number), 1000 + number, FACTS, 1.0, "" if windows else "too short", tuple(made))
