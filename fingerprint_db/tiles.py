@@ -100,12 +100,19 @@ def _together(placed: Iterable[tuple[int, int, NDArray[np.float32]]]) -> dict[in
     groups: dict[tuple[int, int, int], list[Floats]] = defaultdict(list)
     for along, across, profile in placed:
         groups[along, across, len(profile)].append(np.asarray(profile, np.float64))
-    seen: dict[int, list[float]] = defaultdict(list)
+    places: list[NDArray[np.intp]] = []
+    found: list[Floats] = []
     for (along, _, _), profiles in groups.items():
-        for at, value in enumerate(standing_out(np.mean(profiles, axis=0))):
-            if np.isfinite(value):
-                seen[along + MARGIN + at].append(float(value))
-    return {at: float(np.sum(values) / np.sqrt(len(values))) for at, values in seen.items()}
+        values = standing_out(np.mean(profiles, axis=0))
+        known = np.flatnonzero(np.isfinite(values))
+        places.append(along + MARGIN + known)
+        found.append(values[known])
+    if not places:
+        return {}
+    at, row = np.unique(np.concatenate(places), return_inverse=True)
+    sums = np.bincount(row, weights=np.concatenate(found), minlength=len(at))
+    together = sums / np.sqrt(np.bincount(row, minlength=len(at)))
+    return dict(zip(at.tolist(), together.tolist(), strict=True))
 
 
 def standing_out(profile: Floats) -> Floats:
