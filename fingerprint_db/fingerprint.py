@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fingerprint_db.cues.measure import has_cues, measure_cues
 from fingerprint_db.profiles import measure_profiles
@@ -42,22 +43,21 @@ def fingerprint_window(
         planes = load_planes(window, device)
         decoder = decoder_numbers(planes).vector().cpu().numpy()
         texture = texture_numbers(planes).vector().cpu().numpy()
-        cues, traces = measure_beside(planes, window, before)
-        profiles = measure_profiles(planes)
+        cues, traces, profiles = measure_beside(planes, window, before)
     return WindowFingerprint.of(window, decoder=decoder, texture=texture, cues=cues, traces=traces, profiles=profiles)
 
 
 def measure_beside(
     planes: Planes, window: FrameWindow, before: FrameWindow | None = None
-) -> tuple[dict[str, float], dict[str, Series]]:
-    """What is kept of a window beside its vectors: its cues, where it has its turn, and its series.
+) -> tuple[dict[str, float], dict[str, Series], dict[str, NDArray[np.float32]]]:
+    """What is kept of a window beside its vectors: its cues, where it has its turn, its series and its profiles.
 
     planes: of the window. before: as for ``fingerprint_window``.
     """
     shared = Shared(planes)
     cues = measure_cues(planes, full_range=window.full_range, shared=shared) if has_cues(window) else {}
     earlier = None if before is None else load_luma(before, planes.luma.device)
-    return cues, measure_traces(planes, window, earlier, shared)
+    return cues, measure_traces(planes, window, earlier, shared), measure_profiles(planes)
 
 
 def fingerprint_windows(

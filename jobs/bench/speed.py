@@ -88,7 +88,7 @@ def _measure(files: list[str], settings: Settings, rounds: int, console: Console
 
 
 def cue_shares(path: str, settings: Settings, *, rounds: int) -> list[float]:
-    """What a file's cues and series cost over what decoding its windows costs, in CPU time, paired within each round.
+    """What a file's cues, series and profiles cost over decoding its windows, in CPU time, paired within each round.
 
     One thread, in this process, warm file cache. Loading the planes and taking their residuals is not counted: the
     vectors need them anyway. Empty where no window can be decoded.
@@ -107,7 +107,7 @@ def cue_shares(path: str, settings: Settings, *, rounds: int) -> list[float]:
 
 
 def _beside_s(windows: Sequence[FrameWindow], clock: Callable[[], float]) -> float:
-    """Seconds by ``clock`` that the cues and series of a file's windows take, their planes loaded before."""
+    """Seconds by ``clock`` that the cues, series and profiles of a file's windows take, their planes loaded before."""
     import torch
 
     total = 0.0
