@@ -1,9 +1,14 @@
-"""What a checkpoint's excesses mean: camera footage untouched and through it, compressed alike, learned by source."""
+"""What a checkpoint's excesses mean: camera footage through it against untouched and processed, learned by source.
+
+Softened camera footage has little to lose and looks much like decoded one. So every content gives a processed clip
+beside the plain one, the five kinds of jobs.bench.negatives in turn, and both count as camera footage.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +18,7 @@ from fingerprint_db.calibrate import auc
 from fingerprint_db.reconstruction import ReconstructionModel, fit_reconstruction
 from jobs.bench.contents import Content
 from jobs.bench.footage import load_footage
+from jobs.bench.negatives import NEGATIVES
 from jobs.errors import BadUsageError
 from jobs.progress import Meter
 from jobs.reconstruct.frames import own_keyframes
@@ -31,8 +37,8 @@ MIN_SOURCES = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibrated:
-    """A model and what it came from. contents: the camera footage used. auc: of the excesses by CRF; nothing is fitted
-    to an excess, so that no clip was seen before."""
+    """A model and what it came from. contents: the camera footage used. auc: of the excesses by CRF, plain camera clips
+    against made ones; nothing is fitted to an excess, so that no clip was seen before."""
 
     model: ReconstructionModel
     contents: tuple[Content, ...]
@@ -73,7 +79,13 @@ def calibrate(
     """
     trials = Trials({slug: (checkpoint, network)}, cache)
     others = contents[: SEARCHED if searched is None else searched]
+    kinds = dict(zip((content.id for content in contents), cycle(NEGATIVES), strict=False))
     todo = list(all_trials(contents, [slug], [slug], crfs))
+    todo += [
+        (content, Trial(content.id, content.clip.source, kinds[content.id], slug, crf))
+        for content in contents
+        for crf in crfs
+    ]
     lowered: list[float] = []
     with Meter(console, f"calibrate {slug}", len(todo) + len(others)) as meter:
         found: list[tuple[Trial, Finding]] = []
@@ -86,7 +98,8 @@ def calibrate(
             lowered.append(trials.run(content, plain).excess - with_search.excess)
             meter.advance()
     excess = np.array([finding.excess for _, finding in found])
-    made = np.array([trial.member != CAMERA for trial, _ in found])
+    made = np.array([trial.member == slug for trial, _ in found])
+    plain_or_made = np.array([trial.member in (CAMERA, slug) for trial, _ in found])
     sources = [trial.source for trial, _ in found]
     quality = np.array([finding.quality for _, finding in found])
     which = np.array([trial.crf for trial, _ in found])
@@ -97,8 +110,10 @@ def calibrate(
         "footage": sorted({content.clip.sha256 for content in contents}),
         "search_lowers_by": max(0.0, float(np.mean(lowered))) if lowered else 0.0,
         "searched": len(lowered),
+        "processed_clips": int((~plain_or_made).sum()),
     }
-    by_crf = {int(crf): float(auc(-excess[which == crf], made[which == crf])) for crf in crfs}
+    judged = {int(crf): plain_or_made & (which == crf) for crf in crfs}
+    by_crf = {crf: float(auc(-excess[rows], made[rows])) for crf, rows in judged.items()}
     cohort["auc"] = {str(crf): round(value, 4) for crf, value in by_crf.items()}
     model, _ = fit_reconstruction(excess, made, sources, quality, buckets=BUCKETS, cohort=cohort)
     return Calibrated(model, tuple(contents), by_crf)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fingerprint_db.reconstruction import fit_reconstruction
 from jobs.bench.contents import Content
+from jobs.evaluate.evidence.reconstruction_negatives import negatives_figures
 from jobs.evaluate.metrics import auc, bootstrap_by_source, cllr, clopper_pearson
 from jobs.measured import Figure, MeasuredReport
 from jobs.reconstruct.calibrate import BUCKETS
@@ -26,16 +27,18 @@ def report(
     networks: Mapping[str, tuple[str, Network]],
     contents: Sequence[Content],
     aligned: Found,
+    processed: Found,
     moved: Found,
     choices: Mapping[tuple[str, str], Mapping[str, Finding]],
     seed: int,
 ) -> MeasuredReport:
-    """All figures. aligned, moved: of the first checkpoint. choices: by content and member, then by judge."""
+    """All figures. aligned, processed, moved: of the first checkpoint. choices: by content, member and judge."""
     first = next(iter(networks))
     figures: list[Figure] = []
     for crf in CRFS:
         figures += _against_camera(f"CRF {crf}", first, contents, aligned, crf, GOALS[crf], seed)
     figures.append(_calibrated(first, contents, aligned))
+    figures += negatives_figures(first, contents, aligned, processed, MIDDLE, seed)
     some = [content for content in contents if (content.id, first, MIDDLE) in moved]
     if some:
         where = f"CRF {MIDDLE}, cropped and trimmed by unknown offsets"
@@ -61,7 +64,7 @@ def report(
             "clips": [
                 {"content": content, "member": member, "crf": crf, "excess": one.excess, "drop": one.drop}
                 | {"gain": one.gain, "quality": one.quality, "blocks": one.losses.blocks}
-                for (content, member, crf), one in aligned.items()
+                for (content, member, crf), one in (*aligned.items(), *processed.items())
             ]
         },
     )
@@ -127,7 +130,8 @@ def _calibrated(member: str, contents: Sequence[Content], found: Found) -> Figur
         "Cllr, all CRFs",
         cllr(llrs[made], llrs[~made]),
         n=f"{len(rows)} clips of {len(set(sources))} sources",
-        how="cost of the likelihood ratios in bits, calibrated by bucket on other sources: 0 perfect, 1 says nothing",
+        how="cost of the likelihood ratios in bits, calibrated by bucket on plain camera and decoded clips of other "
+        "sources: 0 perfect, 1 says nothing",
     )
 
 
