@@ -1,7 +1,8 @@
 """Camera footage that was softened, sharpened or compressed before, and which no decoder made: how it is answered.
 
 A statistic of what a picture loses can take a soft picture for a decoded one. So the threshold that 5 % of plain camera
-clips pass is put to processed ones, and likelihood ratios are given as calibrated without and with processed clips.
+clips pass is put to processed ones, and likelihood ratios are given as calibrated on plain camera clips alone, and as
+enrollment does it, on softened ones too.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from jobs.bench.contents import Content
 from jobs.bench.negatives import NEGATIVES
 from jobs.evaluate.metrics import auc, bootstrap_by_source, clopper_pearson
 from jobs.measured import Figure
+from jobs.reconstruct.calibrate import softened_as
 from jobs.reconstruct.measure import Finding
 from jobs.reconstruct.trials import CAMERA
 
 PASSED = 0.05
-ALL = "all processed camera footage"
 # A calibration wants three sources beside the one it judges.
 MIN_SOURCES = 4
 
@@ -45,16 +46,16 @@ def negatives_figures(
 ) -> list[Figure]:
     """Figures of all processed clips and by kind, by the excess and by the drop alone, then likelihood ratios.
 
-    aligned: all contents, plain and of the checkpoint ``first``. processed: by kind of NEGATIVES; contents without are
-    left out on all sides. None with fewer than MIN_SOURCES sources.
+    aligned: all contents, plain and of the checkpoint ``first``. processed: of some or all, by kind of NEGATIVES.
+    None with fewer than MIN_SOURCES sources.
     """
-    some = [content for content in contents if all((content.id, kind, crf) in processed for kind in NEGATIVES)]
-    if len({content.clip.source for content in some}) < MIN_SOURCES:
+    if len({content.clip.source for content in contents}) < MIN_SOURCES or not processed:
         return []
+    at = {**aligned, **processed}
 
     def clips(value: Value) -> _Clips:
-        keys = [(content, member) for content in some for member in (CAMERA, first, *NEGATIVES)]
-        at = {**aligned, **processed}
+        every = [(content, member) for content in contents for member in (CAMERA, first, *NEGATIVES)]
+        keys = [(content, member) for content, member in every if (content.id, member, crf) in at]
         return _Clips(
             np.array([value(at[content.id, member, crf]) for content, member in keys]),
             np.array([member for _, member in keys]),
@@ -64,20 +65,23 @@ def negatives_figures(
 
     excess, drop = clips(lambda one: one.excess), clips(lambda one: one.drop)
     figures: list[Figure] = []
-    for name, members in _groups():
-        for said, side in (("", excess), ("drop alone, ", drop)):
+    groups: list[tuple[str, tuple[str, ...]]] = [("all processed camera footage", tuple(NEGATIVES))]
+    groups += [(kind, (kind,)) for kind in NEGATIVES if np.any(excess.members == kind)]
+    everyone = [("plain camera footage", (CAMERA,)), ("made", (first,)), *groups]
+    for said, side in (("", excess), ("drop alone, ", drop)):
+        for name, members in everyone:
             figures.append(_passed(f"{said}passed as made, {name}, CRF {crf}", side, members))
+        for name, members in groups:
             figures.append(_against(f"{said}AUC, made against {name}, CRF {crf}", side, members, first, seed))
-    for said, known in (("plain camera clips", (CAMERA,)), ("plain and processed camera clips", (CAMERA, *NEGATIVES))):
+    softened = softened_as(contents)
+    as_enrolled = excess.members == np.array([softened[content] for content in excess.contents])
+    plain = np.isin(excess.members, (CAMERA, first))
+    for said, known in (("plain camera clips", plain), ("plain and softened camera clips", plain | as_enrolled)):
         llrs = _llrs(excess, first, known)
-        for name, members in (("plain camera footage", (CAMERA,)), ("made", (first,)), *_groups()):
+        for name, members in everyone:
             how = f"natural log, calibrated on {said} and decoded ones, of other sources"
             figures.append(_mean(f"mean llr by {said}, {name}, CRF {crf}", excess, members, llrs, how, seed))
     return figures
-
-
-def _groups() -> tuple[tuple[str, tuple[str, ...]], ...]:
-    return ((ALL, tuple(NEGATIVES)), *((kind, (kind,)) for kind in NEGATIVES))
 
 
 def _count(clips: _Clips, rows: NDArray[np.intp]) -> str:
@@ -127,9 +131,8 @@ def _mean(name: str, clips: _Clips, members: Sequence[str], llrs: Floats, how: s
     return Figure(name, float(llrs[rows].mean()), low, high, _count(clips, rows), "", how)
 
 
-def _llrs(clips: _Clips, first: str, camera: Sequence[str]) -> Floats:
-    """(N,) of every clip, from a calibration on decoded clips and those of ``camera``, of all other sources."""
-    known = np.isin(clips.members, [first, *camera])
+def _llrs(clips: _Clips, first: str, known: NDArray[np.bool_]) -> Floats:
+    """(N,) of every clip, from a calibration on the clips ``known`` of all other sources."""
     llrs = np.zeros(len(clips.numbers))
     for source in sorted(set(clips.sources.tolist())):
         others, judged = known & (clips.sources != source), clips.sources == source

@@ -63,7 +63,7 @@ def test_figures_have_goals_nulls_and_counts_and_are_kept_for_the_next_time(
     assert (lost.goal, lost.value) == ("<= .03", still - moved)  # type: ignore[operator]
     processed = figures["passed as made, all processed camera footage, CRF 23"]
     assert processed.n == "20 clips of 4 sources"
-    assert figures["mean llr by plain and processed camera clips, blur, CRF 23"].n == "4 clips of 4 sources"
+    assert figures["mean llr by plain and softened camera clips, blur, CRF 23"].n == "4 clips of 4 sources"
     assert len(report.detail["clips"]) == 24 + 20
     kept = Trials({}, tmp_path / "cache" / "reconstruction")
     assert len(kept._known) == 24 + 2 + 16 + 20
@@ -93,11 +93,12 @@ def test_processed_camera_clips_that_look_made_pass_and_a_calibration_that_knows
         assert figures[f"AUC, made against {kind}, CRF 23"] == 1
     plain, both = (
         figures[f"mean llr by {said}, blur, CRF 23"]
-        for said in ("plain camera clips", "plain and processed camera clips")
+        for said in ("plain camera clips", "plain and softened camera clips")
     )
     assert plain is not None
     assert both is not None
     assert plain > both > 0
+    assert figures["passed as made, made, CRF 23"] == 1
     assert negatives_figures("one", contents[:3], aligned, processed, 23, 0) == []
     assert negatives_figures("one", contents, aligned, {}, 23, 0) == []
 
