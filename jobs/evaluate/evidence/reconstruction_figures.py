@@ -189,12 +189,12 @@ def _right_one(
     """Share of decoded clips whose own checkpoint answers highest, by what is known of each from other sources."""
     source_of = {content.id: content.clip.source for content in contents}
 
-    def standing(content: str, judge: str, excess: float) -> float:
-        """How far an excess lies from the judge's camera footage towards its own clips, both of other sources."""
-        known = [one for one in source_of if source_of[one] != source_of[content]]
-        camera = float(np.mean([choices[one, CAMERA][judge].excess for one in known]))
-        own = float(np.mean([choices[one, judge][judge].excess for one in known]))
-        return (camera - excess) / max(camera - own, 1e-6)
+    def standing(content: str, judge: str, one: Finding, value: Callable[[Finding], float]) -> float:
+        """How far a value lies from the judge's camera footage towards its own clips, both of other sources."""
+        known = [other for other in source_of if source_of[other] != source_of[content]]
+        camera = float(np.mean([value(choices[other, CAMERA][judge]) for other in known]))
+        own = float(np.mean([value(choices[other, judge][judge]) for other in known]))
+        return (camera - value(one)) / max(camera - own, 1e-6)
 
     made = [key for key in choices if key[1] != CAMERA]
 
@@ -208,8 +208,13 @@ def _right_one(
     ways: tuple[tuple[str, Callable[[str, str, Finding], float], str], ...] = (
         (
             "right checkpoint first",
-            lambda content, judge, one: standing(content, judge, one.excess),
+            lambda content, judge, one: standing(content, judge, one, lambda each: each.excess),
             "by the excess, scaled from each checkpoint's camera footage (0) to what it made (1), of other sources",
+        ),
+        (
+            "right checkpoint first, drop alone",
+            lambda content, judge, one: standing(content, judge, one, lambda each: each.drop),
+            "by the drop, scaled likewise: without the gain",
         ),
         ("right checkpoint first, plain excess", lambda _content, _judge, one: -one.excess, "by the smallest excess"),
         (

@@ -54,6 +54,7 @@ def test_figures_have_goals_nulls_and_counts_and_are_kept_for_the_next_time(
         assert 0 <= figure.value <= 1
         assert figures[f"null: one reconstruction, CRF {crf}"].value is not None
     assert figures["right checkpoint first, CRF 23"].n == "8 clips of 4 sources, 2 checkpoints"
+    assert figures["right checkpoint first, drop alone, CRF 23"].n == "8 clips of 4 sources, 2 checkpoints"
     assert figures["phase found, CRF 23"].n == "1 decoded clip"
     lost = figures["AUC lost by crop and trim, CRF 23"]
     moved, still = (
