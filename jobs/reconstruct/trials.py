@@ -1,4 +1,4 @@
-"""Camera footage untouched and through checkpoints, compressed alike, and measured under checkpoints.
+"""Camera footage untouched, processed and through checkpoints, compressed alike, and measured under checkpoints.
 
 A calibration and an evaluation are made of the same trials, so that neither sees another kind of file than the other.
 """
@@ -17,7 +17,9 @@ import torch
 
 from jobs.bench.contents import TRIM, Content, plan_contents
 from jobs.bench.footage import Footage
+from jobs.bench.negatives import NEGATIVES
 from jobs.encode import CodecChain, Rgb, write_video
+from jobs.errors import BadUsageError
 from jobs.reconstruct.frames import own_keyframes, to_bytes
 from jobs.reconstruct.measure import NATIVE, PARTS, Finding, measure, parts_of, pooled
 from jobs.reconstruct.network import Network
@@ -33,7 +35,8 @@ MEASURE_VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One clip under one checkpoint. member: CAMERA or the checkpoint that made it. judge: the checkpoint asked.
+    """One clip under one checkpoint. member: CAMERA, the checkpoint that made it, or what was done to camera footage
+    (of NEGATIVES). judge: the checkpoint asked.
 
     crop: pixels cut off above and at the left, unknown to the judge; None leaves the lattice where it was. trim: frames
     cut off in front.
@@ -60,9 +63,13 @@ class Trials:
     """Makes members and coded clips of contents on demand and measures them; findings are kept in a file.
 
     networks: by slug, in order. cache: a folder for findings, one JSON line each, and decoded members; None keeps none.
+    Raises BadUsageError for a checkpoint named as camera footage or what is done to it.
     """
 
     def __init__(self, networks: dict[str, tuple[str, Network]], cache: Path | None) -> None:
+        taken = {CAMERA, *NEGATIVES} & set(networks)
+        if taken:
+            raise BadUsageError(f"a checkpoint cannot be named {sorted(taken)[0]}, as a kind of camera footage is")
         self._networks = networks
         self._cache = cache
         self._known: dict[str, Finding] = {}
@@ -93,7 +100,7 @@ class Trials:
         return self._cache / "findings.jsonl"
 
     def _made_by(self, trial: Trial) -> str:
-        return "" if trial.member == CAMERA else self._networks[trial.member][0][:12]
+        return "" if trial.member == CAMERA or trial.member in NEGATIVES else self._networks[trial.member][0][:12]
 
     def _write(self, path: Path, content: Content, trial: Trial) -> None:
         frames = self._member(content, trial.member)[trial.trim :]
@@ -108,7 +115,12 @@ class Trials:
         if key not in self._members:
             if len(self._members) > 2 * len(self._networks) + 2:
                 self._members.clear()
-            frames = content.read() if member == CAMERA else self._decoded(content, member)
+            if member == CAMERA:
+                frames = content.read()
+            elif member in NEGATIVES:
+                frames = _processed(content, member)
+            else:
+                frames = self._decoded(content, member)
             # The border, where a network misses what lay beyond, would give it away; whole lattice steps go.
             step = max(TRIM, *(net.stride[0] for _, net in self._networks.values()))
             self._members[key] = [np.ascontiguousarray(frame[step:-step, step:-step]) for frame in frames]
@@ -129,6 +141,13 @@ class Trials:
         np.save(part, np.stack(frames))
         part.replace(kept)
         return frames
+
+
+def _processed(content: Content, kind: str) -> list[Rgb]:
+    """Camera footage blurred, denoised and so on; how strongly is drawn by content and kind."""
+    digest = hashlib.sha256(f"{content.id}|{kind}".encode()).digest()
+    drawn = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    return NEGATIVES[kind](content.read(), drawn).frames
 
 
 def native_finding(network: Network, path: Path) -> Finding:

@@ -14,6 +14,7 @@ import torch
 from rich.console import Console
 
 from jobs.bench.contents import Content
+from jobs.bench.negatives import NEGATIVES
 from jobs.errors import BadUsageError
 from jobs.evaluate.evidence import EvidenceOptions
 from jobs.evaluate.evidence.reconstruction_figures import MIDDLE, report
@@ -30,6 +31,8 @@ from jobs.settings import Settings
 SEARCHED = 10
 # Rival checkpoints are told apart on so many contents: each is a member and a judge, so that costs grow as the square.
 COMPARED = 8
+# Camera footage is blurred, denoised and so on, five ways, on so many contents.
+PROCESSED = 40
 
 
 def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, console: Console) -> MeasuredReport:
@@ -47,7 +50,9 @@ def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, con
     first, *others = networks
     compared = contents[:COMPARED] if others else []
     searched = contents[:SEARCHED]
+    worked_on = contents[:PROCESSED]
     steps = 2 * len(contents) * len(CRFS) + 2 * len(searched) + len(compared) * len(networks) * (len(networks) + 1)
+    steps += len(worked_on) * len(NEGATIVES)
     with Meter(console, "reconstruction", steps) as meter:
 
         def ask(content: Content, member: str, judge: str, crf: int, *, moved: bool = False) -> Finding:
@@ -68,9 +73,12 @@ def measure(manifest: Path, settings: Settings, *, options: EvidenceOptions, con
             for content in searched
             for member in (CAMERA, first)
         }
+        processed = {
+            (content.id, kind, MIDDLE): ask(content, kind, first, MIDDLE) for content in worked_on for kind in NEGATIVES
+        }
         choices = {
             (content.id, member): {judge: ask(content, member, judge, MIDDLE) for judge in networks}
             for content in compared
             for member in (CAMERA, *networks)
         }
-    return report(networks, contents, aligned, moved, choices, options.seed)
+    return report(networks, contents, aligned, processed, moved, choices, options.seed)

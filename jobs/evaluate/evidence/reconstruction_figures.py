@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fingerprint_db.reconstruction import fit_reconstruction
 from jobs.bench.contents import Content
+from jobs.evaluate.evidence.reconstruction_negatives import negatives_figures
 from jobs.evaluate.metrics import auc, bootstrap_by_source, cllr, clopper_pearson
 from jobs.measured import Figure, MeasuredReport
 from jobs.reconstruct.calibrate import BUCKETS
@@ -26,16 +27,18 @@ def report(
     networks: Mapping[str, tuple[str, Network]],
     contents: Sequence[Content],
     aligned: Found,
+    processed: Found,
     moved: Found,
     choices: Mapping[tuple[str, str], Mapping[str, Finding]],
     seed: int,
 ) -> MeasuredReport:
-    """All figures. aligned, moved: of the first checkpoint. choices: by content and member, then by judge."""
+    """All figures. aligned, processed, moved: of the first checkpoint. choices: by content, member and judge."""
     first = next(iter(networks))
     figures: list[Figure] = []
     for crf in CRFS:
         figures += _against_camera(f"CRF {crf}", first, contents, aligned, crf, GOALS[crf], seed)
     figures.append(_calibrated(first, contents, aligned))
+    figures += negatives_figures(first, contents, aligned, processed, MIDDLE, seed)
     some = [content for content in contents if (content.id, first, MIDDLE) in moved]
     if some:
         where = f"CRF {MIDDLE}, cropped and trimmed by unknown offsets"
@@ -61,7 +64,7 @@ def report(
             "clips": [
                 {"content": content, "member": member, "crf": crf, "excess": one.excess, "drop": one.drop}
                 | {"gain": one.gain, "quality": one.quality, "blocks": one.losses.blocks}
-                for (content, member, crf), one in aligned.items()
+                for (content, member, crf), one in (*aligned.items(), *processed.items())
             ]
         },
     )
@@ -127,7 +130,8 @@ def _calibrated(member: str, contents: Sequence[Content], found: Found) -> Figur
         "Cllr, all CRFs",
         cllr(llrs[made], llrs[~made]),
         n=f"{len(rows)} clips of {len(set(sources))} sources",
-        how="cost of the likelihood ratios in bits, calibrated by bucket on other sources: 0 perfect, 1 says nothing",
+        how="cost of the likelihood ratios in bits, calibrated by bucket on plain camera and decoded clips of other "
+        "sources: 0 perfect, 1 says nothing",
     )
 
 
@@ -185,12 +189,12 @@ def _right_one(
     """Share of decoded clips whose own checkpoint answers highest, by what is known of each from other sources."""
     source_of = {content.id: content.clip.source for content in contents}
 
-    def standing(content: str, judge: str, excess: float) -> float:
-        """How far an excess lies from the judge's camera footage towards its own clips, both of other sources."""
-        known = [one for one in source_of if source_of[one] != source_of[content]]
-        camera = float(np.mean([choices[one, CAMERA][judge].excess for one in known]))
-        own = float(np.mean([choices[one, judge][judge].excess for one in known]))
-        return (camera - excess) / max(camera - own, 1e-6)
+    def standing(content: str, judge: str, one: Finding, value: Callable[[Finding], float]) -> float:
+        """How far a value lies from the judge's camera footage towards its own clips, both of other sources."""
+        known = [other for other in source_of if source_of[other] != source_of[content]]
+        camera = float(np.mean([value(choices[other, CAMERA][judge]) for other in known]))
+        own = float(np.mean([value(choices[other, judge][judge]) for other in known]))
+        return (camera - value(one)) / max(camera - own, 1e-6)
 
     made = [key for key in choices if key[1] != CAMERA]
 
@@ -204,8 +208,13 @@ def _right_one(
     ways: tuple[tuple[str, Callable[[str, str, Finding], float], str], ...] = (
         (
             "right checkpoint first",
-            lambda content, judge, one: standing(content, judge, one.excess),
+            lambda content, judge, one: standing(content, judge, one, lambda each: each.excess),
             "by the excess, scaled from each checkpoint's camera footage (0) to what it made (1), of other sources",
+        ),
+        (
+            "right checkpoint first, drop alone",
+            lambda content, judge, one: standing(content, judge, one, lambda each: each.drop),
+            "by the drop, scaled likewise: without the gain",
         ),
         ("right checkpoint first, plain excess", lambda _content, _judge, one: -one.excess, "by the smallest excess"),
         (

@@ -81,6 +81,9 @@ def test_a_checkpoint_goes_all_the_way_to_the_evidence_of_a_swept_file(
     assert one["checkpoint"] == said["checkpoint"][:16]
     assert set(one["bands"]) == {"flat", "1", "2", "3", "4", "5", "6-7", "blue", "red"}
     assert one["cohort"]["sources"] == 3
+    # Plain, softened and made clips at three CRFs; the first two are camera footage.
+    counted = [one["cohort"][name] for name in ("clips", "camera_clips", "softened_clips")]
+    assert counted == [27, 18, 9]
     assert evidence["margin"] is None  # nothing to compare with
     assert run("sweep", str(tmp_path / "archive"), "--home", "h").code == 0
     done = json.loads(run("reconstruct", "--home", "h", "--all", "--json").out)

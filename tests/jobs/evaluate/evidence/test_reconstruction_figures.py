@@ -5,13 +5,18 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from fingerprint_db.reconstruction import BANDS, Losses
+from jobs.bench.negatives import NEGATIVES
 from jobs.errors import BadUsageError
 from jobs.evaluate.evidence import EvidenceOptions, measure_evidence, reconstruction
+from jobs.evaluate.evidence.reconstruction_negatives import negatives_figures
 from jobs.reconstruct import search
 from jobs.reconstruct.calibrate import footage_for
+from jobs.reconstruct.measure import NATIVE, Finding
 from jobs.reconstruct.trials import CAMERA, Trial, Trials, cropped
 from jobs.settings import Settings
 from tests.footage import make_video
@@ -23,11 +28,11 @@ QUIET = Console(quiet=True)
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Path:
-    """Camera clips of three sources."""
+    """Camera clips of four sources."""
     with open(tmp_path / "labelled.csv", "w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["path", "label", "generator", "source"])
-        for number in range(3):
+        for number in range(4):
             make_video(tmp_path / f"{number}.mp4", frames=8, size=(160, 160), seed=number)
             rows.writerow([f"{number}.mp4", "camera", "", f"source{number}"])
     return tmp_path / "labelled.csv"
@@ -44,11 +49,12 @@ def test_figures_have_goals_nulls_and_counts_and_are_kept_for_the_next_time(
     figures = {figure.name: figure for figure in report.figures}
     for crf, goal in ((18, ">= .95"), (23, ">= .88"), (28, ">= .75")):
         figure = figures[f"AUC, CRF {crf}"]
-        assert (figure.goal, figure.n) == (goal, "3 + 3 clips of 3 sources")
+        assert (figure.goal, figure.n) == (goal, "4 + 4 clips of 4 sources")
         assert figure.value is not None
         assert 0 <= figure.value <= 1
         assert figures[f"null: one reconstruction, CRF {crf}"].value is not None
-    assert figures["right checkpoint first, CRF 23"].n == "6 clips of 3 sources, 2 checkpoints"
+    assert figures["right checkpoint first, CRF 23"].n == "8 clips of 4 sources, 2 checkpoints"
+    assert figures["right checkpoint first, drop alone, CRF 23"].n == "8 clips of 4 sources, 2 checkpoints"
     assert figures["phase found, CRF 23"].n == "1 decoded clip"
     lost = figures["AUC lost by crop and trim, CRF 23"]
     moved, still = (
@@ -56,10 +62,68 @@ def test_figures_have_goals_nulls_and_counts_and_are_kept_for_the_next_time(
         for which in ("cropped and trimmed by unknown offsets", "the same clips aligned")
     )
     assert (lost.goal, lost.value) == ("<= .03", still - moved)  # type: ignore[operator]
-    assert len(report.detail["clips"]) == 18
+    processed = figures["passed as made, all processed camera footage, CRF 23"]
+    assert processed.n == "20 clips of 4 sources"
+    assert figures["mean llr by plain and softened camera clips, blur, CRF 23"].n == "4 clips of 4 sources"
+    assert len(report.detail["clips"]) == 24 + 20
     kept = Trials({}, tmp_path / "cache" / "reconstruction")
-    assert len(kept._known) == 18 + 2 + 12
-    assert len(list((tmp_path / "cache" / "reconstruction" / "members").glob("*.npy"))) == 6
+    assert len(kept._known) == 24 + 2 + 16 + 20
+    assert len(list((tmp_path / "cache" / "reconstruction" / "members").glob("*.npy"))) == 8
+
+
+def test_processed_camera_clips_that_look_made_pass_and_a_calibration_that_knows_them_says_less(
+    manifest: Path,
+) -> None:
+    contents = footage_for(manifest, 4, 0)
+    found = {}
+    for number, content in enumerate(contents):
+        for member in (CAMERA, "one", *NEGATIVES):
+            # Blurred and denoised clips lose as little as made ones, all others as much as plain camera clips.
+            soft = member in ("one", "blur", "denoise")
+            found[content.id, member, 23] = finding((0.0 if soft else 0.8) + 0.01 * number)
+    processed = {key: one for key, one in found.items() if key[1] in NEGATIVES}
+    aligned = {key: one for key, one in found.items() if key[1] not in NEGATIVES}
+    every = negatives_figures("one", contents, aligned, processed, 23, 0)
+    figures = {figure.name: figure.value for figure in every}
+    for kind, passed, separated in (("blur", 1.0, 0.5), ("denoise", 1.0, 0.5)):
+        assert figures[f"passed as made, {kind}, CRF 23"] == passed
+        assert figures[f"drop alone, passed as made, {kind}, CRF 23"] == passed
+        assert figures[f"AUC, made against {kind}, CRF 23"] == separated
+    for kind in ("resample", "sharpen", "double"):
+        assert figures[f"passed as made, {kind}, CRF 23"] == 0.25  # the lowest is below all others' edge
+        assert figures[f"AUC, made against {kind}, CRF 23"] == 1
+    plain, both = (
+        figures[f"mean llr by {said}, blur, CRF 23"]
+        for said in ("plain camera clips", "plain and softened camera clips")
+    )
+    assert plain is not None
+    assert both is not None
+    assert plain > both > 0
+    assert figures["passed as made, made, CRF 23"] == 1
+    assert negatives_figures("one", contents[:3], aligned, processed, 23, 0) == []
+    assert negatives_figures("one", contents, aligned, {}, 23, 0) == []
+
+
+def finding(drop: float) -> Finding:
+    """One whose first loss lies ``drop`` above the second, in logarithms; nothing was gained by refining."""
+    first, second = (np.full(len(BANDS), 9.0 * np.exp(power)) for power in (drop, 0.0))
+    return Finding(NATIVE, Losses(first, first, second, 100), 18.0, 1)
+
+
+def test_camera_footage_is_processed_alike_every_time_and_no_checkpoint_takes_its_name(
+    manifest: Path, tmp_path: Path
+) -> None:
+    network = block_network()
+    content = footage_for(manifest, 3, 0)[0]
+    excesses = {}
+    for kind in (CAMERA, "blur", "sharpen"):
+        trial = Trial(content.id, content.clip.source, kind, "one", 23)
+        once, again = (Trials({"one": ("0" * 64, network)}, None).run(content, trial) for _ in range(2))
+        assert once.to_json() == again.to_json()
+        excesses[kind] = once.excess
+    assert len(set(excesses.values())) == 3
+    with pytest.raises(BadUsageError, match="cannot be named blur"):
+        Trials({"blur": ("0" * 64, network)}, tmp_path)
 
 
 def test_a_moved_clip_begins_later_and_lies_elsewhere() -> None:
