@@ -142,7 +142,7 @@ def _blocks(planes: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReconstructionModel:
-    """What an excess under one checkpoint says, learned on camera footage untouched and through the checkpoint.
+    """What an excess under one checkpoint says, learned on camera footage and on what the checkpoint made of it.
 
     buckets: upper edges of the quality number (the quantiser), ascending; calibrations: one a bucket and one beyond the
     last edge. camera: excesses of the camera clips, for the p-value. cohort: what it was learned on, plain JSON.
