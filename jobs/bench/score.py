@@ -120,20 +120,21 @@ def _named(
         ):
             found.append(_share(windows, named, rows, f"{label}, {chain}", goal, how))
     pooled = list(closed_set_pooled(windows, folds, members))
-    for chain in sorted({chain for chain, _, _ in pooled}):
-        here = [(count, hit) for where, count, hit in pooled if where == chain]
-        hits, clips = sum(hit for _, hit in here), np.mean([count for count, _ in here])
-        low, high = clopper_pearson(hits, len(here))
-        found.append(
-            Figure(
-                f"{title}, all held-out windows together, {chain}",
-                hits / len(here),
-                low,
-                high,
-                n=f"{len(here)} decisions, from {clips:.1f} windows each",
-                how="one decision a decoder and fold, by the mean of its windows' scores",
+    for chain in sorted({one.chain for one in pooled}):
+        here = [one for one in pooled if one.chain == chain]
+        count = np.mean([one.windows for one in here])
+        for label, hits in (("", sum(one.right for one in here)), (", null", sum(one.null for one in here))):
+            low, high = clopper_pearson(hits, len(here))
+            found.append(
+                Figure(
+                    f"{title}, all held-out windows together{label}, {chain}",
+                    hits / len(here),
+                    low,
+                    high,
+                    n=f"{len(here)} decisions, from {count:.1f} windows each",
+                    how="one decision a decoder and fold, by the mean of its windows' scores",
+                )
             )
-        )
     return found
 
 

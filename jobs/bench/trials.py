@@ -119,8 +119,18 @@ def closed_set(windows: BenchWindows, folds: Sequence[Fold], members: Rows) -> t
     return right, null
 
 
-def closed_set_pooled(windows: BenchWindows, folds: Sequence[Fold], members: Rows) -> Iterator[tuple[str, int, bool]]:
-    """(chain, windows, right) for every decoder, chain and fold: named from all its held-out windows together."""
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """One decision from ``windows`` windows together: whether it is right, and whether the null's is."""
+
+    chain: str
+    windows: int
+    right: bool
+    null: bool
+
+
+def closed_set_pooled(windows: BenchWindows, folds: Sequence[Fold], members: Rows) -> Iterator[Pooled]:
+    """Every decoder, chain and fold: named from all its held-out windows together; the null as in ``closed_set``."""
     for fold in folds:
         taught, asked = fold.known & members, fold.judged & members
         if not asked.any():
@@ -128,10 +138,17 @@ def closed_set_pooled(windows: BenchWindows, folds: Sequence[Fold], members: Row
         names, cosines = _cosines(windows, taught, asked)
         at = np.flatnonzero(asked)
         for chain in np.unique(windows.chain[at]):
+            there = taught & (windows.chain == chain)
+            kinds = np.unique(windows.decoder[there])
+            means = np.array([windows.detail[there & (windows.decoder == kind)].mean() for kind in kinds])
             for decoder in np.unique(windows.decoder[at]):
                 rows = (windows.chain[at] == chain) & (windows.decoder[at] == decoder)
-                if rows.any():
-                    yield str(chain), int(rows.sum()), bool(names[cosines[rows].mean(axis=0).argmax()] == decoder)
+                if not rows.any():
+                    continue
+                right = names[cosines[rows].mean(axis=0).argmax()] == decoder
+                nearest = np.abs(windows.detail[at][rows].mean() - means).argmin() if len(kinds) else None
+                null = nearest is not None and kinds[nearest] == decoder
+                yield Pooled(str(chain), int(rows.sum()), bool(right), bool(null))
 
 
 def enrolled_late(windows: BenchWindows, folds: Sequence[Fold], members: Rows, seed: int) -> tuple[Rows, Rows]:

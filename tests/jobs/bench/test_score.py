@@ -140,9 +140,10 @@ def test_windows_pooled_name_a_decoder_that_one_window_does_not() -> None:
     alone, _ = closed_set(faint, folds, members)
     pooled = list(closed_set_pooled(faint, folds, members))
     assert len(pooled) == FOLDS * 12, "one decision a fold, chain and decoder"
-    assert sum(count for _, count, _ in pooled) == members.sum()
-    share = np.mean([right for _, _, right in pooled])
+    assert sum(one.windows for one in pooled) == members.sum()
+    share = np.mean([one.right for one in pooled])
     assert share > alone[members].mean() + 0.1
+    assert np.mean([one.null for one in pooled]) < 0.25, "the planted null knows nothing"
 
 
 def test_a_pooled_auc_is_the_mean_over_drawn_groups() -> None:
