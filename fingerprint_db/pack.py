@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import metadata, resources
 from typing import Any
 
@@ -20,19 +20,29 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A read pack. tool: the version that wrote it. records: ordered by (generator, sha256)."""
+    """A read pack. tool: the version that wrote it. records: ordered by (generator, sha256).
+
+    makers: name, kind and family of each maker by slug; empty in packs from before these travelled along.
+    """
 
     name: str
     spec_id: str
     tool: str
     records: tuple[SignatureRecord, ...]
+    makers: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
 
 
-def write_pack(records: Sequence[SignatureRecord], *, name: str, spec_id: str) -> bytes:
+def write_pack(
+    records: Sequence[SignatureRecord],
+    *,
+    name: str,
+    spec_id: str,
+    makers: Mapping[str, Mapping[str, str | None]] | None = None,
+) -> bytes:
     """The pack as bytes (compressed npz); the same records give the same bytes in any order.
 
-    name: becomes the records' origin when the pack is read. Raises PackError when a record is of another spec, two
-    records share a key, or the vectors differ in length.
+    name: becomes the records' origin when the pack is read. makers: what is known of their makers, as in Pack. Raises
+    PackError when a record is of another spec, two records share a key, or the vectors differ in length.
     """
     ordered = sorted(records, key=lambda record: record.key)
     if len({record.key for record in ordered}) != len(ordered):
@@ -51,7 +61,9 @@ def write_pack(records: Sequence[SignatureRecord], *, name: str, spec_id: str) -
         }
         for record in ordered
     ]
-    header = {"format": FORMAT, "name": name, "spec": spec_id, "tool": _tool_version(), "clips": clips}
+    header: dict[str, Any] = {"format": FORMAT, "name": name, "spec": spec_id, "tool": _tool_version(), "clips": clips}
+    if makers:
+        header["makers"] = {slug: dict(facts) for slug, facts in makers.items()}
     text = json.dumps(header, sort_keys=True, separators=(",", ":"))
     arrays: dict[str, Any] = {"provenance": np.frombuffer(text.encode(), dtype=np.uint8)}
     if ordered:
@@ -75,8 +87,9 @@ def read_pack(data: bytes) -> Pack:
     if version > FORMAT:
         raise PackError(f"This signature pack has format {version}, newer than this version knows; upgrade Makersmark.")
     try:
-        return Pack(header["name"], header["spec"], header["tool"], tuple(_records(header, arrays)))
-    except (ValueError, KeyError, TypeError) as error:
+        makers = {str(slug): dict(facts) for slug, facts in header.get("makers", {}).items()}
+        return Pack(header["name"], header["spec"], header["tool"], tuple(_records(header, arrays)), makers)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PackError("This signature pack is damaged; fetch or write it again.") from error
 
 

@@ -6,10 +6,12 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast, get_args
 
 from fingerprint_db.errors import PackError
 from fingerprint_db.pack import read_pack, write_pack
 from fingerprint_db.snapshot import Snapshot
+from fingerprint_db.store import GeneratorKind
 from jobs.errors import BadUsageError
 from jobs.home import Home
 from jobs.scan import current_spec
@@ -38,8 +40,13 @@ def export_pack(home: Home, folder: Path, *, name: str) -> PackSummary:
     snapshot = publish(home, spec, notes=f"pack {name}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "snapshot").mkdir(exist_ok=True)
-    packed = write_pack(records, name=name, spec_id=spec.id)
     clips = Counter(record.generator for record in records)
+    makers = {
+        entry.slug: {"name": entry.name, "kind": entry.kind, "family": entry.family}
+        for entry in home.store.generators()
+        if entry.slug in clips
+    }
+    packed = write_pack(records, name=name, spec_id=spec.id, makers=makers)
     provenance = {
         "name": name,
         "spec": spec.id,
@@ -73,7 +80,14 @@ def import_pack(home: Home, file: Path) -> PackSummary:
     seed_catalogue(home.store)
     known = {entry.slug for entry in home.store.generators()}
     for slug in sorted({record.generator for record in pack.records} - known):
-        home.store.register_generator(slug, name=slug, origin="enrolled")
+        # Without its kind a processor of camera footage would be taken for a generator.
+        facts = pack.makers.get(slug, {})
+        kind, family = facts.get("kind") or "generator", facts.get("family")
+        if kind not in get_args(GeneratorKind):
+            raise PackError(f"the pack {file} says that {slug} is a {kind}; fetch it again")
+        home.store.register_generator(
+            slug, name=facts.get("name") or slug, kind=cast(GeneratorKind, kind), family=family, origin="enrolled"
+        )
     home.store.add_signatures(pack.records)
     snapshot = publish(home, spec, notes=f"pack {pack.name}")
     clips = Counter(record.generator for record in pack.records)
