@@ -118,8 +118,13 @@ def evaluate_evidence(
 ) -> MeasuredReport:
     """Measure one kind of the evidence beside verdicts (jobs.evaluate.evidence). cache: as in ``run_evaluation``.
 
-    Raises BadUsageError with one sentence for a kind or manifest that cannot be used.
+    Raises BadUsageError with one sentence for a kind, manifest or folder that cannot be used.
     """
+    if out is not None:
+        try:  # before anything is measured: minutes of work would be lost at the last step
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadUsageError(f"nothing can be written to {out}: {error.strerror}") from error
     try:
         with tempfile.TemporaryDirectory(prefix="makersmark-evaluate-") as passing:
             kept = (cache or _inside_home(settings) or Path(passing)) / "evidence"
