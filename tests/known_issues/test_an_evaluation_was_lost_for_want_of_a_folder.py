@@ -41,5 +41,5 @@ def test_the_folder_is_there_before_anything_is_measured(tmp_path: Path, monkeyp
 
 def test_a_folder_that_cannot_be_is_told_before_anything_is_measured(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadUsageError, match="nothing can be written to .*file"):
+    with pytest.raises(BadUsageError, match="nothing can be written to"):
         asked(tmp_path, tmp_path / "file")
