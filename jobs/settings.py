@@ -33,8 +33,7 @@ class Settings:
     file_s / stall_s: limits on one file's decoding, in all and without any progress.
     decode_mb: memory limit of a decoding child.
     split_bursts: a video with more bursts than this (64: over ten minutes) is done in ranges of at most so many, by as
-    many workers as there are; 0 never splits, and below 8 still overlays are told of fewer bursts. split_mb: smaller
-    files are not even asked for their length.
+    many workers as there are; 0 never splits. split_mb: smaller files are not even asked for their length.
     range_mb: of a remote file of at least this size that is done in ranges, workers read only the bytes that their
     range needs, where that saves; 0 always downloads whole files.
     cpus_per_worker / gpus_per_worker: what a worker on Ray reserves; the GPU share counts where ``device`` is not cpu.

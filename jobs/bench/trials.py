@@ -7,7 +7,7 @@ The arithmetic that judges is the product's own (``fingerprint_db.scoring``), so
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,12 +57,8 @@ def detection_scores(windows: BenchWindows, folds: Sequence[Fold], progress: Cal
 
     Learned from camera footage and hard negatives on one side, sharp decoders of kinds C and D on the other, through
     all chains at once. Standardised by the fold's known camera windows of the chain; NaN for decoders that were seen.
-    A learned fingerprint gives a score of its own, and the two are added: in one discriminant with the others it is
-    trusted too much, since it fits the footage that it was trained on.
+    A learned fingerprint has no part in it; see ``BenchWindows.by_learned_alone``.
     """
-    if windows.learned is not None:
-        alone, others = windows.by_learned_alone(), replace(windows, learned=None)
-        return detection_scores(others, folds, progress) + detection_scores(alone, folds, progress)
     scores = np.full(len(windows), np.nan)
     made = np.isin(windows.kind, ("C", "D"))
     for number, fold in enumerate(folds):
@@ -98,27 +94,6 @@ def pooled_auc(positives: Floats, negatives: Floats, count: int, seed: int, draw
     return float((below + above).mean() / 2 / draws)
 
 
-def closed_set(windows: BenchWindows, folds: Sequence[Fold], members: Rows) -> tuple[Rows, Rows]:
-    """(N,) whether a window's decoder is named rightly among those of ``members``; by the fingerprint, and by the null.
-
-    The null knows one number, the high-frequency cue: the nearest class mean of the same chain.
-    """
-    right, null = np.zeros(len(windows), bool), np.zeros(len(windows), bool)
-    for fold in folds:
-        taught, asked = fold.known & members, fold.judged & members
-        names, cosines = _cosines(windows, taught, asked)
-        right[asked] = names[cosines.argmax(axis=1)] == windows.decoder[asked]
-        for chain in np.unique(windows.chain[asked]):
-            here, there = asked & (windows.chain == chain), taught & (windows.chain == chain)
-            kinds = np.unique(windows.decoder[there])
-            if not len(kinds):
-                continue
-            means = np.array([windows.detail[there & (windows.decoder == kind)].mean() for kind in kinds])
-            nearest = np.abs(windows.detail[here][:, None] - means).argmin(axis=1)
-            null[here] = kinds[nearest] == windows.decoder[here]
-    return right, null
-
-
 @dataclass(frozen=True, slots=True)
 class Pooled:
     """One decision from ``windows`` windows together: whether it is right, and whether the null's is."""
@@ -129,26 +104,37 @@ class Pooled:
     null: bool
 
 
-def closed_set_pooled(windows: BenchWindows, folds: Sequence[Fold], members: Rows) -> Iterator[Pooled]:
-    """Every decoder, chain and fold: named from all its held-out windows together; the null as in ``closed_set``."""
+def closed_set(windows: BenchWindows, folds: Sequence[Fold], members: Rows) -> tuple[Rows, Rows, list[Pooled]]:
+    """(N,) whether a window's decoder is named rightly among those of ``members``, by the fingerprint and by the null;
+    and the same of all held-out windows together, of every decoder, chain and fold.
+
+    The null knows one number, the high-frequency cue: the nearest class mean of the same chain.
+    """
+    right, null = np.zeros(len(windows), bool), np.zeros(len(windows), bool)
+    pooled: list[Pooled] = []
     for fold in folds:
         taught, asked = fold.known & members, fold.judged & members
         if not asked.any():
             continue
         names, cosines = _cosines(windows, taught, asked)
-        at = np.flatnonzero(asked)
-        for chain in np.unique(windows.chain[at]):
+        truth, chains, detail = windows.decoder[asked], windows.chain[asked], windows.detail[asked]
+        right[asked] = names[cosines.argmax(axis=1)] == truth
+        guessed = np.zeros(len(truth), bool)
+        for chain in np.unique(chains):
             there = taught & (windows.chain == chain)
             kinds = np.unique(windows.decoder[there])
+            if not len(kinds):
+                continue
             means = np.array([windows.detail[there & (windows.decoder == kind)].mean() for kind in kinds])
-            for decoder in np.unique(windows.decoder[at]):
-                rows = (windows.chain[at] == chain) & (windows.decoder[at] == decoder)
-                if not rows.any():
-                    continue
-                right = names[cosines[rows].mean(axis=0).argmax()] == decoder
-                nearest = np.abs(windows.detail[at][rows].mean() - means).argmin() if len(kinds) else None
-                null = nearest is not None and kinds[nearest] == decoder
-                yield Pooled(str(chain), int(rows.sum()), bool(right), bool(null))
+            here = chains == chain
+            guessed[here] = kinds[np.abs(detail[here][:, None] - means).argmin(axis=1)] == truth[here]
+            for decoder in np.unique(truth[here]):
+                rows = here & (truth == decoder)
+                named = names[cosines[rows].mean(axis=0).argmax()]
+                nearest = kinds[np.abs(detail[rows].mean() - means).argmin()]
+                pooled.append(Pooled(str(chain), int(rows.sum()), bool(named == decoder), bool(nearest == decoder)))
+        null[asked] = guessed
+    return right, null, pooled
 
 
 def enrolled_late(windows: BenchWindows, folds: Sequence[Fold], members: Rows, seed: int) -> tuple[Rows, Rows]:

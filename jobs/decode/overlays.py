@@ -20,10 +20,8 @@ from numpy.typing import NDArray
 from fingerprint_db.overlays import MOST, Looked, Overlay, drawn
 from fingerprint_db.window import Plane
 from jobs.decode.clumps import Box, cells, clumps, inside, meet
+from jobs.decode.plan import FIRST_BURSTS
 
-# Of a film only the first so many bursts are looked at: the same ones whether it is read whole or in ranges, of which
-# none is shorter where a range may have eight bursts.
-BURSTS = 4
 SHORT_SIDE = 360  # to about so many pixels a side frames are reduced, by whole numbers
 BAND = 0.27  # of the height, at the top and at the bottom
 
@@ -92,7 +90,7 @@ class OverlayWatch:
 
     def wants(self, burst: int, offset: int) -> bool:
         """Whether the frame of this number in this burst is one to look at; once, however often it is decoded."""
-        chosen = burst < BURSTS and offset % (_LATER if burst else _STEP) == 0
+        chosen = burst < FIRST_BURSTS and offset % (_LATER if burst else _STEP) == 0
         return chosen and (burst, offset) not in self._seen
 
     def see(self, picture: Plane, bit_depth: int, burst: int, offset: int) -> None:

@@ -13,6 +13,7 @@ from jobs.decode.protocol import BurstRange
 LATTICE = 32  # crop offsets are multiples of it, so that every decoder stride up to 32 keeps one phase in all crops
 SIDE_STEP = 16  # sides of a crop of a small frame; keeps chroma planes of every subsampling whole
 MAX_OVERLAP = 0.25  # crops that share more of their pixels than this would count the same evidence twice
+FIRST_BURSTS = 4  # what is told of a film from its first bursts must not depend on how the film is cut
 SEARCH_BURSTS = 8  # after damage a burst may begin again up to this many burst lengths further on
 
 # Centres of the crops as shares of the room left, in order of preference. Bottom corners, where generators and
@@ -100,11 +101,13 @@ def plan_crops(width: int, height: int, plan: WindowPlan) -> tuple[CropPlace, ..
 def cut_ranges(bursts: int, at_most: int) -> tuple[BurstRange, ...]:
     """Ranges of nearly equal length, none of more than ``at_most`` bursts; the last one is open.
 
+    The first holds FIRST_BURSTS, or all there are, however few are asked for.
     The number of bursts may be an estimate from the container's claims: whatever more there are, the last range has.
     A range begins where a burst's stretch of the video does, so at a keyframe where there is one near.
     """
     count = max(1, math.ceil(bursts / at_most))
-    edges = [number * bursts // count for number in range(count)]
+    least = min(FIRST_BURSTS, bursts)
+    edges = [0, *sorted({max(least, number * bursts // count) for number in range(1, count)} - {bursts})]
     return tuple(BurstRange(first, last) for first, last in zip(edges, [*edges[1:], None], strict=True))
 
 

@@ -212,7 +212,8 @@ def _batches(pool: _Pool, plan: FingerprintPlan, rng: np.random.Generator) -> It
 
 
 def _knows_bfloat16(device: torch.device) -> bool:
-    return device.type == "cuda" or bool(torch.cpu._is_avx512_bf16_supported())
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch tells it nowhere else, and may stop
+    return device.type == "cuda" or (known is not None and bool(known()))
 
 
 def _taught(picture: Picture) -> bool:

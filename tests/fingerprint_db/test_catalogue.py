@@ -91,17 +91,6 @@ VideoComposer:sd-vae | VideoCrafter1:sd-vae | VideoCrafter2:sd-vae | VideoLDM: |
 ZeroScope:sd-vae
 """
 
-GENERATOR = """
-[[generator]]
-slug = "some"
-name = "Some Generator"
-maker = "Someone"
-kind = "generator"
-tag = "confirmed"
-sources = ["repo someone/some"]
-family = "some-vae"
-"""
-
 
 @pytest.fixture(scope="module")
 def catalogue() -> Catalogue:

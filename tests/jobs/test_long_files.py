@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster import ClusterSettings, Done, Failure, LocalExecutor, Sandbox
-from jobs.decode.plan import cut_ranges
+from jobs.decode.plan import FIRST_BURSTS, cut_ranges
 from jobs.decode.replies import REPLIES
 from jobs.home import Home
 from jobs.scan import (
@@ -103,13 +103,17 @@ def assert_same(file: FileFingerprint, other: FileFingerprint) -> None:
 
 
 @given(bursts=st.integers(1, 720), at_most=st.integers(1, 100))
-def test_ranges_follow_each_other_without_gap_and_none_is_longer_than_asked(bursts: int, at_most: int) -> None:
+def test_ranges_follow_each_other_without_gap_and_only_the_first_may_be_longer_than_asked(
+    bursts: int, at_most: int
+) -> None:
     ranges = cut_ranges(bursts, at_most)
     assert ranges[0].first == 0
     assert [each.last for each in ranges] == [*(each.first for each in ranges[1:]), None]
     lengths = [(bursts if each.last is None else each.last) - each.first for each in ranges]
     assert sum(lengths) == bursts
-    assert 1 <= min(lengths) <= max(lengths) <= at_most
+    assert lengths[0] >= min(FIRST_BURSTS, bursts)
+    assert 1 <= min(lengths) <= max(lengths) <= max(at_most, FIRST_BURSTS)
+    assert max(lengths[1:], default=0) <= at_most
 
 
 LONGER = pytest.mark.cluster

@@ -96,12 +96,6 @@ def in_one_piece(one: VideoWorker, film: Path) -> FileFingerprint:
     return found
 
 
-def without_overlays(file: FileFingerprint) -> FileFingerprint:
-    """Still overlays are told of the first four bursts, and the ranges here are shorter (docs/declared.md)."""
-    declared = {name: value for name, value in file.facts.declared.items() if name != "still_overlays"}
-    return replace(file, facts=replace(file.facts, declared=declared))
-
-
 def in_ranges(uri: str, size: int, gate: Callable[[FileTask, ContentTicket], bool], scratch: Path) -> Any:
     """What becomes of one film on two workers."""
     settings = replace(BY_RANGE, scratch=str(scratch))
@@ -210,7 +204,7 @@ def test_a_film_in_ranges_comes_out_as_in_one_piece_through_a_store_that_stumble
     proxy.spoil("slow_down", times=10_000, chosen=now_and_then)
     outcome = in_ranges(uri, film.stat().st_size, lambda *_: True, tmp_path / "two")
     assert isinstance(outcome, Done)
-    assert_same(without_overlays(outcome.result), without_overlays(whole))
+    assert_same(outcome.result, whole)
     assert list((tmp_path / "two").iterdir()) == []
     one, other = worker(), worker()
     task, ticket = first_look(one, uri, film.stat().st_size)
@@ -249,7 +243,7 @@ def test_an_object_that_is_replaced_before_its_ranges_are_read_fails_whole_and_i
 
     outcome = in_ranges(uri, film.stat().st_size, gate, tmp_path / "two")
     if isinstance(outcome, Done):  # one worker was quick enough to do all ranges from its own copy
-        assert_same(without_overlays(outcome.result), without_overlays(in_one_piece(worker(), film)))
+        assert_same(outcome.result, in_one_piece(worker(), film))
     else:
         assert (outcome.kind, outcome.policy.value) == ("storage_unavailable", "retry")
         assert "changed while it was being read" in outcome.message

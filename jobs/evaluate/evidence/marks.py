@@ -7,7 +7,6 @@ Without the column only the camera clips for which an overlay is told can be cou
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import itertools
 from collections import Counter, defaultdict
@@ -18,15 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from cluster.outcome import FailureError
-from cluster.sandbox import Limits, Sandbox
+from cluster.outcome import Failure
 from fingerprint_db.declared import CAMERA
 from fingerprint_db.overlays import FACT, Looked, likeness, read
-from fingerprint_db.spec import WindowPlan
-from jobs.decode.protocol import DecodeRequest, DecodeSummary
-from jobs.decode.replies import REPLIES, checked
+from fingerprint_db.window import WindowFingerprint
+from jobs.evaluate.cue_worker import measure_files
 from jobs.evaluate.manifest import Clip, Label
 from jobs.measured import Figure
+from jobs.scan import FileFingerprint
 from jobs.settings import Settings
 
 NONE, OTHER = "none", "other"
@@ -59,13 +57,12 @@ class Marked:
 def look(manifest: Path, clips: Sequence[Clip], settings: Settings) -> list[Marked]:
     """Decode every clip as a sweep does, and read what was seen of overlays."""
     truth = _truth(manifest)
-    limits = Limits(total_s=settings.file_s, stall_s=settings.stall_s, memory_mb=settings.decode_mb)
+    paths = {clip.name: str(clip.path.absolute()) for clip in clips}
+    looked = {path: _looked(file) for path, file in measure_files(paths.values(), settings, WindowFingerprint.of)}
     seen = []
-    with Sandbox("jobs.decode.service:serve", limits, replies=REPLIES) as child:
-        for clip in clips:
-            label = (clip.generator or CAMERA) if clip.label is Label.GENERATED else CAMERA
-            looked = _looked(child, clip.path, settings)
-            seen.append(Marked(clip.source, label, truth.get(clip.name, ""), looked))
+    for clip in clips:
+        label = (clip.generator or CAMERA) if clip.label is Label.GENERATED else CAMERA
+        seen.append(Marked(clip.source, label, truth.get(clip.name, ""), looked.get(paths[clip.name])))
     return seen
 
 
@@ -142,19 +139,10 @@ def _median(values: Sequence[float]) -> float | None:
     return round(float(np.median(values)), 3) if values else None
 
 
-def _looked(child: Sandbox, path: Path, settings: Settings) -> Looked | None:
-    plan = WindowPlan()
-    request = DecodeRequest(str(path.absolute()), plan, settings.decoder)
-    found: Looked | None = None
-    try:
-        # To the very end: a child whose answer is left unread is ended, and another has to be started.
-        with contextlib.closing(child.call(request)) as replies:
-            for reply in checked(replies, plan):
-                if isinstance(reply, DecodeSummary) and FACT in reply.facts.declared:
-                    found = read(reply.facts.declared[FACT])
-    except FailureError:
+def _looked(file: FileFingerprint | Failure) -> Looked | None:
+    if isinstance(file, Failure) or FACT not in file.facts.declared:
         return None  # who cannot be decoded has been named by the reading of the declarations
-    return found
+    return read(file.facts.declared[FACT])
 
 
 def _truth(manifest: Path) -> Mapping[str, str]:

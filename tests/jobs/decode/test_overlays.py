@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from fingerprint_db.overlays import FACT, GRID_COLS, GRID_ROWS, Looked, is_sound, likeness, read
 from fingerprint_db.spec import WindowPlan
 from jobs.decode.decord_decoder import DecordDecoder
-from jobs.decode.overlays import BURSTS, OverlayWatch
+from jobs.decode.overlays import OverlayWatch
+from jobs.decode.plan import FIRST_BURSTS
 from jobs.decode.protocol import BurstRange, Decoder, DecodeRequest, DecodeSummary
 from jobs.decode.pyav import PyAVDecoder
 from jobs.decode.tally import added_up
@@ -170,7 +171,7 @@ def test_only_the_first_bursts_are_looked_at_so_that_ranges_agree_with_the_whole
     assert [one.place for one in read(whole.facts.declared[FACT]).overlays] == ["bottom right"]
     parts = [
         list(long.decode(DecodeRequest(str(path), plan, bursts=bursts)))[-1]
-        for bursts in (BurstRange(0, BURSTS), BurstRange(BURSTS))
+        for bursts in (BurstRange(0, FIRST_BURSTS), BurstRange(FIRST_BURSTS))
     ]
     assert FACT not in parts[1].facts.declared
     assert added_up(parts).facts.declared == whole.facts.declared
