@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from fingerprint_db.cues.measure import has_cues, measure_cues
-from fingerprint_db.profiles import measure_profiles
+from fingerprint_db.intermediates import Intermediates
+from fingerprint_db.layout.profiles import measure_profiles
 from fingerprint_db.residual import Planes, load_luma, load_planes
-from fingerprint_db.shared import Shared
 from fingerprint_db.texture import texture_numbers
 from fingerprint_db.traces import Series, measure_traces
 from fingerprint_db.vae_decoder import decoder_numbers
@@ -54,7 +54,7 @@ def measure_beside(
 
     planes: of the window. before: as for ``fingerprint_window``.
     """
-    shared = Shared(planes)
+    shared = Intermediates(planes)
     cues = measure_cues(planes, full_range=window.full_range, shared=shared) if has_cues(window) else {}
     earlier = None if before is None else load_luma(before, planes.luma.device)
     return cues, measure_traces(planes, window, earlier, shared), measure_profiles(planes)

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fingerprint_db.intermediates import Intermediates
 from fingerprint_db.residual import Planes
-from fingerprint_db.shared import Shared
 from fingerprint_db.window import FrameWindow
 
 Series = NDArray[np.float32]
@@ -71,7 +71,7 @@ TRACE_NAMES: tuple[str, ...] = tuple(TRACES)
 
 
 def measure_traces(
-    planes: Planes, window: FrameWindow, before: Planes | None = None, shared: Shared | None = None
+    planes: Planes, window: FrameWindow, before: Planes | None = None, shared: Intermediates | None = None
 ) -> dict[str, Series]:
     """All series of a window, each (T,) float32, in the order of TRACE_NAMES; luma at least 64 x 64.
 
@@ -81,7 +81,7 @@ def measure_traces(
     """
     frames = planes.luma.shape[0]
     out = {name: np.full(frames, np.nan, np.float32) for name in TRACE_NAMES}
-    shared = shared or Shared(planes)
+    shared = shared or Intermediates(planes)
     # Some thousand numbers a frame: NumPy costs a fifth of what torch does on arrays of that size.
     eighth = shared.eighth.cpu().numpy()
     if len(window.times_s) == frames:
@@ -96,7 +96,7 @@ def measure_traces(
         out["fine_change"][1:] = fine_change
         out["coarse_change"][1:], out["alike"][1:] = _coarse_change(eighth), _likeness(eighth)
     if before is not None:
-        pair = Shared(replace(planes, half=torch.cat([before.half[-1:], planes.half[:1]])))
+        pair = Intermediates(replace(planes, half=torch.cat([before.half[-1:], planes.half[:1]])))
         small = pair.eighth.cpu().numpy()
         out["change"][0] = pair.change.cpu()[0]
         out["fine_change"][0] = _fine(torch.cat([before.fine_luma[-1:], planes.fine_luma[:1]]))[1][0]

@@ -89,7 +89,7 @@ class WindowFingerprint:
     cues: named numbers; the unit is part of each cue's documentation.
     traces: named series with a value a frame (NaN where a frame has none, as the first of differences), so that how a
     video was put together can be read over many windows; each series' documentation says what it is.
-    picture_types: as in FrameWindow. profiles: named series along columns and rows (fingerprint_db.profiles).
+    picture_types: as in FrameWindow. profiles: named series along columns and rows (fingerprint_db.layout.profiles).
     All three are empty in windows fingerprinted before they were kept.
     """
 

@@ -26,7 +26,7 @@ def _assembly(file: FileFingerprint, _verdict: Verdict) -> Mapping[str, Any] | N
 
 
 def _layout(file: FileFingerprint, _verdict: Verdict) -> Mapping[str, Any] | None:
-    from fingerprint_db.layout import layout
+    from fingerprint_db.layout.findings import layout
 
     return layout(file.windows, file.facts.fps, (file.facts.width, file.facts.height))
 

@@ -293,7 +293,7 @@ def _put_together(found: Mapping[str, Any] | None) -> str:
 
 
 def _laid_out(found: Mapping[str, Any] | None) -> str:
-    from fingerprint_db.layout import summary
+    from fingerprint_db.layout.findings import summary
 
     return summary(found) if found else ""
 

@@ -14,8 +14,8 @@ from fingerprint_db.cues.physical import blur_along_motion, blur_with_motion, ca
 from fingerprint_db.cues.reconstruction import picture_cues
 from fingerprint_db.cues.rhythm import rhythm_cues
 from fingerprint_db.cues.spatiotemporal import change_cues, identity_drift, region_break, still_cues, without_types
+from fingerprint_db.intermediates import Intermediates, power
 from fingerprint_db.residual import Planes
-from fingerprint_db.shared import Shared, power
 from fingerprint_db.window import MIDDLING_PX, SMALL_PX, FrameWindow
 
 SMALL_EVERY = 4  # bursts
@@ -35,19 +35,19 @@ def has_cues(window: FrameWindow) -> bool:
     return window.burst % SMALL_EVERY == 0 and window.crop == window.burst // SMALL_EVERY % window.crops
 
 
-def measure_cues(planes: Planes, *, full_range: bool, shared: Shared | None = None) -> dict[str, float]:
+def measure_cues(planes: Planes, *, full_range: bool, shared: Intermediates | None = None) -> dict[str, float]:
     """All cues of a window, in the order of CUE_NAMES; luma at least 64 x 64, one frame or more.
 
     shared: of these planes, for whoever measures more of them.
     """
     found: dict[str, Tensor | float] = {}
-    found |= _of_time(shared or Shared(planes))
+    found |= _of_time(shared or Intermediates(planes))
     found |= picture_cues(planes, full_range)
     values = {name: float(found.get(name, CUES[name].neutral)) for name in CUE_NAMES}
     return {name: v if math.isfinite(v) else CUES[name].neutral for name, v in values.items()}
 
 
-def _of_time(shared: Shared) -> dict[str, Tensor | float]:
+def _of_time(shared: Intermediates) -> dict[str, Tensor | float]:
     planes = shared.planes
     small, fine = planes.half, planes.fine_half
     frames = small.shape[0]

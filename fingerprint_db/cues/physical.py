@@ -15,8 +15,8 @@ from torch import Tensor
 
 from fingerprint_db.cues.motion import CELL, Motion
 from fingerprint_db.cues.spatiotemporal import lower_median
+from fingerprint_db.intermediates import Intermediates, squares
 from fingerprint_db.residual import halve
-from fingerprint_db.shared import Shared, squares
 
 Floats = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ _STILL_PX = 0.05  # below this the global shift is the error of its measurement
 _LEAST_PATH = 6  # frames that a path needs before a parabola leaves anything over
 
 
-def light_cues(shared: Shared, motion: Motion) -> dict[str, Tensor | float]:
+def light_cues(shared: Intermediates, motion: Motion) -> dict[str, Tensor | float]:
     """light_jump and light_turn of two frames and more."""
     means = shared.level.cpu().numpy()
     drift = means[1:] - means[:-1]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fingerprint_db.cues.motion import CELL, REACH, Floats, Motion, correlations, patch_spectra
+from fingerprint_db.intermediates import squares
 from fingerprint_db.residual import halve
-from fingerprint_db.shared import squares
 
 SIDE = 16  # of a small patch, px of the halved picture: 32 px
 # A patch is at rest where the means of its 8 px squares change by no more than so many levels, the camera by no more

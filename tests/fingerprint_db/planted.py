@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from fingerprint_db.profiles import measure_profiles
+from fingerprint_db.layout.profiles import measure_profiles
 from fingerprint_db.residual import load_planes
 from fingerprint_db.window import FrameWindow, WindowFingerprint
 

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from fingerprint_db.bursts import Burst, Timeline
-from fingerprint_db.lattice import CHANCE_MEAN, CHANCE_SPREAD, STRIDES, codec_lines, search, spectrum
-from fingerprint_db.layout import Readings, judged, layout, native_fits, read_layout, summary
-from fingerprint_db.layout_ranges import LayoutRanges, fitted_weights, load_ranges, save_ranges, shipped_ranges
-from fingerprint_db.profiles import MARGIN, PROFILE_NAMES, measure_profiles
+from fingerprint_db.layout.findings import Readings, judged, layout, native_fits, read_layout, summary
+from fingerprint_db.layout.lattice import CHANCE_MEAN, CHANCE_SPREAD, STRIDES, codec_lines, search, spectrum
+from fingerprint_db.layout.profiles import MARGIN, PROFILE_NAMES, measure_profiles
+from fingerprint_db.layout.ranges import LayoutRanges, fitted_weights, load_ranges, save_ranges, shipped_ranges
+from fingerprint_db.layout.rhythms import first_frame, places, temporal_rhythm
+from fingerprint_db.layout.tiles import documented_tilings, free_tilings, steps_of, tile_seams
 from fingerprint_db.residual import load_planes
-from fingerprint_db.rhythms import first_frame, places, temporal_rhythm
-from fingerprint_db.tiles import documented_tilings, free_tilings, steps_of, tile_seams
 from fingerprint_db.window import FrameWindow
 from tests.fingerprint_db.planted import film, through_blocks, windows, with_lattice, with_tiles
 

@@ -18,8 +18,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fingerprint_db.fingerprint import DECODER_DIM, TEXTURE_DIM
+from fingerprint_db.layout.profiles import PROFILE_NAMES
 from fingerprint_db.matcher import Matcher
-from fingerprint_db.profiles import PROFILE_NAMES
 from fingerprint_db.window import WindowFingerprint
 from jobs.decode.protocol import VideoFacts
 from jobs.home import Home

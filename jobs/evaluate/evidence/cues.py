@@ -23,7 +23,6 @@ from jobs.encode import CodecChain
 from jobs.evaluate.cache import EvaluationCache
 from jobs.evaluate.chain import EvaluationChain
 from jobs.evaluate.cue_ranges import REPLICATES, Bounded, Seen, alarms_of, false_alarms, range_table, write_ranges
-from jobs.evaluate.cue_worker import measure_files
 from jobs.evaluate.evidence import EvidenceOptions
 from jobs.evaluate.folds import leave_one_source_out
 from jobs.evaluate.gather import Gathered, gather
@@ -31,6 +30,7 @@ from jobs.evaluate.grid import CRFS, SCALES
 from jobs.evaluate.manifest import Label, Manifest, load_manifest
 from jobs.evaluate.metrics import auc, bootstrap_by_source
 from jobs.evaluate.nulls import score_nulls
+from jobs.evaluate.part_worker import measure_files
 from jobs.measured import Figure, MeasuredReport
 from jobs.progress import Meter
 from jobs.scan import current_spec

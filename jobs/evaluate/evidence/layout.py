@@ -17,17 +17,17 @@ from typing import Any
 
 from rich.console import Console
 
-from fingerprint_db.layout_ranges import save_ranges
+from fingerprint_db.layout.ranges import save_ranges
 from jobs.encode import CodecChain
 from jobs.evaluate.cache import EvaluationCache
 from jobs.evaluate.chain import EvaluationChain
-from jobs.evaluate.cue_worker import measure_files, window_layout
 from jobs.evaluate.evidence import EvidenceOptions
 from jobs.evaluate.evidence.layout_files import Held, Seen, seen_of
 from jobs.evaluate.evidence.layout_tiles import made_tiles
 from jobs.evaluate.gather import gather
 from jobs.evaluate.manifest import Clip, Label, load_manifest
 from jobs.evaluate.metrics import clopper_pearson
+from jobs.evaluate.part_worker import measure_files, window_layout
 from jobs.measured import Figure, MeasuredReport
 from jobs.progress import Meter
 from jobs.scan import current_spec

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fingerprint_db.catalogue import load_catalogue
-from fingerprint_db.lattice import codec_lines, spectrum
-from fingerprint_db.layout import Readings, judged, read_layout
-from fingerprint_db.layout_ranges import MEASURES, LayoutRanges, fitted_weights
+from fingerprint_db.layout.findings import Readings, judged, read_layout
+from fingerprint_db.layout.lattice import codec_lines, spectrum
+from fingerprint_db.layout.ranges import MEASURES, LayoutRanges, fitted_weights
 from jobs.evaluate.manifest import Clip, Label
 from jobs.scan import FileFingerprint
 

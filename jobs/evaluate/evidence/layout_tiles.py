@@ -11,14 +11,14 @@ import numpy as np
 from rich.console import Console
 
 from cluster.outcome import FailureError
-from fingerprint_db.layout import read_layout
+from fingerprint_db.layout.findings import read_layout
 from jobs.bench.tiled import Decode, decoded_in_tiles, model_decoder
 from jobs.bench.vae import find_checkpoints
 from jobs.encode import CodecChain, Rgb, read_frames, write_video
-from jobs.evaluate.cue_worker import measure_files, window_layout
 from jobs.evaluate.evidence import EvidenceOptions
 from jobs.evaluate.evidence.layout_files import Seen, energy_comb
 from jobs.evaluate.manifest import Clip, Label
+from jobs.evaluate.part_worker import measure_files, window_layout
 from jobs.scan import FileFingerprint
 from jobs.settings import Settings
 

@@ -21,8 +21,8 @@ from cluster.outcome import Failure
 from fingerprint_db.declared import CAMERA
 from fingerprint_db.overlays import FACT, Looked, likeness, read
 from fingerprint_db.window import WindowFingerprint
-from jobs.evaluate.cue_worker import measure_files
 from jobs.evaluate.manifest import Clip, Label
+from jobs.evaluate.part_worker import measure_files
 from jobs.measured import Figure
 from jobs.scan import FileFingerprint
 from jobs.settings import Settings

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fingerprint_db.lattice import STRIDES, Found
-from fingerprint_db.layout import Readings
-from fingerprint_db.layout_ranges import load_ranges
-from fingerprint_db.tiles import TileSeams, Tiling
+from fingerprint_db.layout.findings import Readings
+from fingerprint_db.layout.lattice import STRIDES, Found
+from fingerprint_db.layout.ranges import load_ranges
+from fingerprint_db.layout.tiles import TileSeams, Tiling
 from jobs.encode import CodecChain, write_video
 from jobs.evaluate.evidence import EvidenceOptions, layout, layout_tiles, measure_evidence
 from jobs.evaluate.evidence.layout import rate, right

@@ -10,7 +10,7 @@ from torch import Tensor
 from fingerprint_db.residual import Planes, halve
 
 
-class Shared:
+class Intermediates:
     """Of one window's planes, each taken when it is first asked for.
 
     Sums over many small squares are taken over rows first: on one core ``avg_pool2d`` and means over two of five axes

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint_db.catalogue import load_catalogue
-from fingerprint_db.profiles import MARGIN
+from fingerprint_db.layout.profiles import MARGIN
 from fingerprint_db.window import WindowFingerprint
 
 Floats = NDArray[np.float64]

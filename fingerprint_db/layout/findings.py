@@ -1,6 +1,6 @@
 """What lies fixed in a film's frames and in its time: lattices, lines between tiles, rhythms; one file's findings.
 
-Everything is held against camera footage (``layout_ranges``) and said only where at most one camera file in a hundred
+Everything is held against camera footage (``ranges``) and said only where at most one camera file in a hundred
 has as much. What is said is "consistent with": up-scalers and earlier encodings at another size leave lattices too, and
 an editor's split picture has lines. Nothing is claimed about positional encodings: no method is known that reads them
 from pixels.
@@ -14,10 +14,10 @@ from typing import Any
 
 from fingerprint_db.bursts import timeline
 from fingerprint_db.catalogue import load_catalogue
-from fingerprint_db.lattice import STRIDES, Found, codec_lines, search, spectrum
-from fingerprint_db.layout_ranges import MEASURES, LayoutRanges, shipped_ranges
-from fingerprint_db.rhythms import Rhythm, first_frame, temporal_rhythm
-from fingerprint_db.tiles import TileSeams, documented_tilings, free_tilings, steps_of, tile_seams
+from fingerprint_db.layout.lattice import STRIDES, Found, codec_lines, search, spectrum
+from fingerprint_db.layout.ranges import MEASURES, LayoutRanges, shipped_ranges
+from fingerprint_db.layout.rhythms import Rhythm, first_frame, temporal_rhythm
+from fingerprint_db.layout.tiles import TileSeams, documented_tilings, free_tilings, steps_of, tile_seams
 from fingerprint_db.window import WindowFingerprint
 
 ALPHA = 0.01  # of camera files may have as much

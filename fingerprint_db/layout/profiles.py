@@ -2,7 +2,7 @@
 
 What a decoder leaves on its own grid, and what tiles leave where they meet, stays in place while content moves. Four
 short series a window keep it, so that it can be pooled over a file, with the phase referred to the frame's corner, and
-any period looked for without opening the file again (``fingerprint_db.lattice``, ``fingerprint_db.tiles``). A signed
+any period looked for without opening the file again (``lattice``, ``tiles``). A signed
 mean keeps the phase of a trace and loses what is noise around zero, which a mean of energy keeps (Marra et al., "Do
 GANs leave artificial fingerprints?", 2019).
 """

@@ -38,7 +38,7 @@ def window_layout(window: FrameWindow) -> WindowFingerprint:
     """The window's series a frame and its profiles, which is what evidence on assembly and layout is read from."""
     import torch
 
-    from fingerprint_db.profiles import measure_profiles
+    from fingerprint_db.layout.profiles import measure_profiles
     from fingerprint_db.residual import load_planes
     from fingerprint_db.traces import measure_traces
 

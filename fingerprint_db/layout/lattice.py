@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fingerprint_db.profiles import MARGIN
+from fingerprint_db.layout.profiles import MARGIN
 from fingerprint_db.window import WindowFingerprint
 
 Floats = NDArray[np.float64]

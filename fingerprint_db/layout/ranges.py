@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fingerprint_db.lattice import STRIDES, excess
+from fingerprint_db.layout.lattice import STRIDES, excess
 
 TABLE = Path(__file__).parent / "layout_camera.json"
 TABLE_VERSION = 1

@@ -1,0 +1,1 @@
+"""What lies fixed in the frame: profiles a window keeps, lattices, tiles and rhythms read from them, and findings."""
