@@ -16,7 +16,7 @@ import numpy as np
 
 from fingerprint_db.layout.lattice import STRIDES, excess
 
-TABLE = Path(__file__).parent / "layout_camera.json"
+TABLE = Path(__file__).parents[1] / "layout_camera.json"  # beside the other tables that ship
 TABLE_VERSION = 1
 # Strides differ in their tails, and the tails decide: a deviation is what makes this quantile a normal one.
 _TAIL, _TAIL_DEVIATIONS = 0.98, 2.054
