@@ -21,8 +21,8 @@ from jobs.train.weights import load as load_instance
 
 Decode = Callable[[Sequence[Rgb]], list[Rgb]]
 KINDS = ("A", "B", "C", "D")
-# Where trained instances lie that ship with the package, once there are some: architecture prototypes all of them.
-PROTOTYPES = Path(__file__).resolve().parent.parent / "train" / "prototypes"
+# Trained instances that ship with the package: architecture prototypes all of them.
+SHIPPED = Path(__file__).resolve().parent.parent / "train" / "instances"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ def choose(
     if vae is not None:
         everything += [BenchDecoder(c.slug, "B", c.cls, "", c.load) for c in find_checkpoints(vae)]
     if importlib.util.find_spec("diffusers") is not None:
-        everything += [_instance(instance) for instance in find_instances(instances or PROTOTYPES)]
-    elif instances is not None or PROTOTYPES.is_dir():
+        everything += [_instance(instance) for instance in find_instances(instances or SHIPPED)]
+    elif instances is not None or SHIPPED.is_dir():
         remarks.append("trained instances are left out: diffusers is missing; pip install 'makersmark[vae]'")
     if sample:
         everything += [_simulated(seed, weights, sample) for seed in range(simulated) for weights in range(trainings)]

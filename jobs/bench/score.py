@@ -17,6 +17,7 @@ from jobs.bench.detection_figures import REPLICATES, counted, edges, negatives, 
 from jobs.bench.trials import (
     SHOTS,
     Fold,
+    Pooled,
     Rows,
     closed_set,
     design_distances,
@@ -120,10 +121,17 @@ def _named(
             (f"{title}, null", null, "", "the same by the high-frequency cue alone"),
         ):
             found.append(_share(windows, named, rows, f"{label}, {chain}", goal, how))
+    return found + _together(title, pooled, with_null=True)
+
+
+def _together(title: str, pooled: Sequence[Pooled], *, with_null: bool) -> list[Figure]:
+    """One decision a decoder, chain and fold, by the mean of its windows' scores."""
+    found = []
     for chain in sorted({one.chain for one in pooled}):
         here = [one for one in pooled if one.chain == chain]
         count = np.mean([one.windows for one in here])
-        for label, hits in (("", sum(one.right for one in here)), (", null", sum(one.null for one in here))):
+        sides = [("", sum(one.right for one in here)), (", null", sum(one.null for one in here))]
+        for label, hits in sides if with_null else sides[:1]:
             low, high = clopper_pearson(hits, len(here))
             found.append(
                 Figure(
@@ -139,8 +147,8 @@ def _named(
 
 
 def _enrolled(windows: BenchWindows, folds: Sequence[Fold], members: Rows, seed: int) -> list[Figure]:
-    asked, right = enrolled_late(windows, folds, members, seed)
-    return [
+    asked, right, pooled = enrolled_late(windows, folds, members, seed)
+    one_window = [
         _share(
             windows,
             right,
@@ -151,6 +159,7 @@ def _enrolled(windows: BenchWindows, folds: Sequence[Fold], members: Rows, seed:
         )
         for chain in np.unique(windows.chain[asked])
     ]
+    return one_window + _together(f"enrolled from {SHOTS} clips, rank-1", pooled, with_null=False)
 
 
 def _share(windows: BenchWindows, hits: Rows, rows: Rows, name: str, goal: str, how: str) -> Figure:

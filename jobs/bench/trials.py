@@ -137,14 +137,18 @@ def closed_set(windows: BenchWindows, folds: Sequence[Fold], members: Rows) -> t
     return right, null, pooled
 
 
-def enrolled_late(windows: BenchWindows, folds: Sequence[Fold], members: Rows, seed: int) -> tuple[Rows, Rows]:
-    """(asked, right): rank-1 of decoders that a fold has not seen, once each is enrolled from SHOTS clips.
+def enrolled_late(
+    windows: BenchWindows, folds: Sequence[Fold], members: Rows, seed: int
+) -> tuple[Rows, Rows, list[Pooled]]:
+    """(asked, right): rank-1 of decoders that a fold has not seen, once each is enrolled from SHOTS clips; and the same
+    of all held-out windows of a decoder, chain and fold together, without a null.
 
     As in the product, enrollment fits the scoring anew with those clips among the rest. Enrolled footage is of known
     sources, queries are of the others; both went through the same chain.
     """
     rng = np.random.default_rng(seed)
     asked_all, right = np.zeros(len(windows), bool), np.zeros(len(windows), bool)
+    pooled: list[Pooled] = []
     for fold in folds:
         for chain in np.unique(windows.chain):
             here = members & (windows.chain == chain)
@@ -157,8 +161,13 @@ def enrolled_late(windows: BenchWindows, folds: Sequence[Fold], members: Rows, s
                 continue
             names, cosines = _cosines(windows, taught, asked)
             asked_all |= asked
-            right[asked] = names[cosines.argmax(axis=1)] == windows.decoder[asked]
-    return asked_all, right
+            truth = windows.decoder[asked]
+            right[asked] = names[cosines.argmax(axis=1)] == truth
+            for decoder in np.unique(truth):
+                rows = truth == decoder
+                named = names[cosines[rows].mean(axis=0).argmax()]
+                pooled.append(Pooled(str(chain), int(rows.sum()), bool(named == decoder), False))
+    return asked_all, right, pooled
 
 
 def design_distances(windows: BenchWindows, members: Rows, seed: int) -> Iterator[tuple[bool, float]]:

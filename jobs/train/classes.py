@@ -1,14 +1,9 @@
-"""The `diffusers` VAE classes at small width: native strides and upsamplers, latents wide enough to come out sharp.
-
-Widths and latent channels are ours; strides, upsamplers, causality and the way of calling each class are the library's.
-"""
+"""Every VAE class of `diffusers` behind one call: how it is asked, and which frame numbers it takes."""
 
 from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -19,167 +14,6 @@ from jobs.errors import BadUsageError
 # How a class is called: which attribute of the encoder's answer is the latent, and what the decoder wants to know.
 Calling = Literal["distribution", "latents", "latent", "frames_as_batch", "parts"]
 
-
-@dataclass(frozen=True, slots=True)
-class Prototype:
-    """One small configuration. stride: (space, time). frames: (k, r): the class takes k*n + r frames; (1, 0): any."""
-
-    name: str
-    diffusers_class: str
-    config: Mapping[str, Any]
-    stride: tuple[int, int]
-    frames: tuple[int, int]
-    calling: Calling = "distribution"
-
-    @property
-    def volumetric(self) -> bool:
-        """Whether the class takes (B, C, T, H, W); otherwise every frame is a picture of its own."""
-        return self.frames != (1, 0)
-
-
-def _pictures(blocks: int, **rest: Any) -> dict[str, Any]:
-    down, up = ["DownEncoderBlock2D"] * blocks, ["UpDecoderBlock2D"] * blocks
-    common = {"layers_per_block": 1, "norm_num_groups": 8, "mid_block_add_attention": False}
-    return {"down_block_types": down, "up_block_types": up, **common, **rest}
-
-
-def _unit(channels: int) -> dict[str, Any]:
-    return {"latents_mean": [0.0] * channels, "latents_std": [1.0] * channels}
-
-
-_WIDTHS = {f"{part}block_out_channels" for part in ("", "encoder_", "decoder_", "decode_")}
-_CUBES: dict[str, Any] = {"layers_per_block": 1, "norm_num_groups": 8, "block_out_channels": [8, 16, 16, 16]}
-_DC_BLOCKS = ["ResBlock"] * 3 + ["EfficientViTBlock"] * 2
-_DC_WIDTHS = [16, 16, 32, 32, 64]
-
-PROTOTYPES: tuple[Prototype, ...] = (
-    Prototype(
-        "tiny",
-        "AutoencoderTiny",
-        {
-            "latent_channels": 48,
-            "encoder_block_out_channels": [32] * 4,
-            "decoder_block_out_channels": [32] * 4,
-            "num_encoder_blocks": [1, 1, 1, 1],
-            "num_decoder_blocks": [1, 1, 1, 1],
-        },
-        (8, 1),
-        (1, 0),
-        "latents",
-    ),
-    Prototype(
-        "kl",
-        "AutoencoderKL",
-        _pictures(4, block_out_channels=[16, 24, 32, 32], latent_channels=64),
-        (8, 1),
-        (1, 0),
-    ),
-    Prototype(
-        "wan",
-        "AutoencoderKLWan",
-        {"base_dim": 8, "z_dim": 64, "dim_mult": [1, 2, 2, 3], "num_res_blocks": 1, **_unit(64)},
-        (8, 4),
-        (4, 1),
-    ),
-    Prototype(
-        "hunyuan",
-        "AutoencoderKLHunyuanVideo",
-        {**_CUBES, "latent_channels": 64, "mid_block_add_attention": False},
-        (8, 4),
-        (4, 1),
-    ),
-    Prototype(
-        "cogvideox",
-        "AutoencoderKLCogVideoX",
-        {**_CUBES, "latent_channels": 64, "sample_height": 256, "sample_width": 256},
-        (8, 4),
-        (8, 1),
-    ),
-    Prototype("magvit", "AutoencoderKLMagvit", {**_CUBES, "latent_channels": 64}, (8, 4), (4, 1)),
-    Prototype(
-        "vq",
-        "VQModel",
-        _pictures(3, block_out_channels=[16, 24, 32], latent_channels=4, num_vq_embeddings=1024, vq_embed_dim=4),
-        (4, 1),
-        (1, 0),
-        "latents",
-    ),
-    Prototype(
-        "svd",
-        "AutoencoderKLTemporalDecoder",
-        {
-            "down_block_types": ["DownEncoderBlock2D"] * 4,
-            # The class has 32 groups in every norm: at 32 channels each would lose its mean, and the picture its light.
-            "block_out_channels": [64, 64, 64, 64],
-            "layers_per_block": 1,
-            "latent_channels": 48,
-        },
-        (8, 1),
-        (1, 0),
-        "frames_as_batch",
-    ),
-    Prototype(
-        "mochi",
-        "AutoencoderKLMochi",
-        {
-            "latent_channels": 48,
-            "encoder_block_out_channels": [32, 32, 32, 32],
-            "decoder_block_out_channels": [32, 32, 32, 32],
-            "layers_per_block": [1] * 5,
-        },
-        (8, 6),
-        (6, 1),
-    ),
-    Prototype(
-        "cosmos",
-        "AutoencoderKLCosmos",
-        {
-            "latent_channels": 64,
-            "encoder_block_out_channels": [24, 24, 32, 32],
-            "decode_block_out_channels": [24, 24, 32, 32],
-            "num_layers": 1,
-        },
-        (8, 8),
-        (8, 1),
-    ),
-    Prototype("allegro", "AutoencoderKLAllegro", {**_CUBES, "latent_channels": 32}, (8, 4), (4, 0), "parts"),
-    Prototype(
-        "dc",
-        "AutoencoderDC",
-        {
-            "latent_channels": 64,
-            "encoder_block_types": _DC_BLOCKS,
-            "decoder_block_types": _DC_BLOCKS,
-            "encoder_block_out_channels": _DC_WIDTHS,
-            "decoder_block_out_channels": _DC_WIDTHS,
-            "encoder_layers_per_block": [1] * 5,
-            "decoder_layers_per_block": [1] * 5,
-            "attention_head_dim": 16,
-        },
-        (16, 1),
-        (1, 0),
-        "latent",
-    ),
-    Prototype(
-        "ltx",
-        "AutoencoderKLLTXVideo",
-        {
-            "latent_channels": 128,
-            "block_out_channels": [16, 16, 24, 32],
-            "decoder_block_out_channels": [16, 16, 24, 32],
-            "layers_per_block": [1] * 5,
-            "decoder_layers_per_block": [1] * 5,
-        },
-        (32, 8),
-        (8, 1),
-    ),
-)
-# What is trained unless classes are named: LTX-Video's stride of 32 stays blurred at this width.
-DEFAULT = tuple(one.name for one in PROTOTYPES if one.name != "ltx")
-# Trained with several seeds: does an architecture show across its trainings?
-SEVERAL_SEEDS = ("tiny", "kl", "wan", "hunyuan", "cogvideox", "magvit")
-
-
 # How a checkpoint of these classes is called, where that differs from a KL autoencoder of pictures.
 _CALLING: dict[str, Calling] = {
     "AutoencoderTiny": "latents",
@@ -188,7 +22,18 @@ _CALLING: dict[str, Calling] = {
     "AutoencoderKLTemporalDecoder": "frames_as_batch",
     "AutoencoderKLAllegro": "parts",
 }
-_FRAMES = {one.diffusers_class: one.frames for one in PROTOTYPES} | {"AutoencoderKLHunyuanVideo15": (4, 1)}
+# Frame numbers that a class takes with its native stride in time, k*n + r as (k, r); pictures where it is not named.
+_FRAMES = {
+    "AutoencoderKLWan": (4, 1),
+    "AutoencoderKLHunyuanVideo": (4, 1),
+    "AutoencoderKLHunyuanVideo15": (4, 1),
+    "AutoencoderKLCogVideoX": (8, 1),
+    "AutoencoderKLMagvit": (4, 1),
+    "AutoencoderKLMochi": (6, 1),
+    "AutoencoderKLCosmos": (8, 1),
+    "AutoencoderKLAllegro": (4, 0),
+    "AutoencoderKLLTXVideo": (8, 1),
+}
 
 
 def calling_of(class_name: str) -> tuple[tuple[int, int], Calling]:
@@ -196,25 +41,6 @@ def calling_of(class_name: str) -> tuple[tuple[int, int], Calling]:
     known otherwise.
     """
     return _FRAMES.get(class_name, (1, 0)), _CALLING.get(class_name, "distribution")
-
-
-def prototype(name: str) -> Prototype:
-    """The configuration of that name. Raises BadUsageError with the names there are."""
-    for one in PROTOTYPES:
-        if one.name == name:
-            return one
-    raise BadUsageError(f"no decoder class is called {name!r}; there are {', '.join(p.name for p in PROTOTYPES)}")
-
-
-def widened(one: Prototype, factor: int) -> Prototype:
-    """The same class with every channel width multiplied; strides, latents and blocks stay."""
-    wider: dict[str, Any] = dict(one.config)
-    for name in _WIDTHS & wider.keys():
-        wider[name] = [factor * width for width in wider[name]]
-    for name in ("base_dim", "decoder_base_dim"):
-        if name in wider:
-            wider[name] *= factor
-    return replace(one, config=wider)
 
 
 def diffusers_class(name: str) -> Any:
@@ -289,10 +115,3 @@ class Autoencoder(nn.Module):
         else:
             out = net.decode(latent).sample
         return torch.as_tensor(out).transpose(1, 2)[:, :count]
-
-
-def build(one: Prototype, seed: int) -> Autoencoder:
-    """The prototype with fresh weights of that seed, on the CPU."""
-    torch.manual_seed(seed)
-    made = diffusers_class(one.diffusers_class)(**one.config)
-    return Autoencoder(made, one.stride, one.frames, one.calling)

@@ -19,8 +19,9 @@ from jobs.bench.cuts import CUT_FRAMES, Cut, gather_cuts
 from jobs.bench.footage import Split, load_footage
 from jobs.errors import BadUsageError
 from jobs.progress import Meter
-from jobs.train.classes import DEFAULT, SEVERAL_SEEDS, Prototype, build, diffusers_class, prototype, widened
+from jobs.train.classes import diffusers_class
 from jobs.train.fitting import FitPlan, fit, held_out_round_trip
+from jobs.train.prototypes import DEFAULT, SEVERAL_SEEDS, Prototype, build, prototype, widened
 from jobs.train.weights import Instance, find, load, save, versions
 
 _CROPS_A_CLIP, _HELD_OUT_CLIPS = 6, 12
@@ -38,7 +39,7 @@ class TrainPlan:
     minutes: float = 45.0
     steps: int | None = None
     device: str = "cpu"
-    learning_rate: float = 1e-3
+    learning_rate: float = 4e-3
     width: int = 1
 
 
@@ -101,8 +102,8 @@ def _train(
             schedule = FitPlan(
                 minutes=share,
                 steps=plan.steps,
-                side=128 if large else 48,
-                frames_batch=32 if large else 4,
+                side=128 if large else (48 if one.volumetric else 64),
+                frames_batch=32 if large else 6,
                 batch=8 if large else 1,
                 frames=CUT_FRAMES if large else 5,
                 learning_rate=plan.learning_rate,
@@ -147,7 +148,9 @@ def _facts(one: Prototype, seed: int, schedule: FitPlan, plan: TrainPlan) -> dic
         "seed": seed,
         "learning_rate": schedule.learning_rate,
         "crop_px": schedule.side,
-        "loss": "L1 of pixels + 0.5 L1 of gradients",
+        "loss": "L1 of pixels + 0.5 L1 of gradients + 1.5 L1 of local detail",
+        "optimiser": "Muon for matrices, Adam 1e-3 for the rest",
+        "start": "linear block codec" if one.solved else "random",
         "device": torch.cuda.get_device_name() if plan.device == "cuda" else "cpu, one thread, bf16 autocast",
         "versions": versions(),
     }

@@ -17,7 +17,7 @@ from jobs.train.classes import Autoencoder, diffusers_class
 
 # Said in every provenance file: weights shape a trace too, so that these are nobody's signature.
 LABEL = "architecture prototype"
-PROVENANCE_VERSION = 1
+PROVENANCE_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,18 @@ def save(model: Autoencoder, folder: Path, name: str, provenance: Mapping[str, A
 
     folder.mkdir(parents=True, exist_ok=True)
     weights, facts = folder / f"{name}.safetensors", folder / f"{name}.json"
+    state = model.net.state_dict()
+    # Silent branches are most of some networks: what is zero throughout is named in place of being stored.
+    zeros = sorted(key for key, value in state.items() if not value.any())
     tensors = {
         key: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous().clone()
-        for key, value in model.net.state_dict().items()
+        for key, value in state.items()
+        if key not in zeros
     }
     part = folder / f".{name}.{os.getpid()}.part"
     save_file(tensors, part)
     os.replace(part, weights)
-    said = {"version": PROVENANCE_VERSION, "label": LABEL, "name": name, **provenance}
+    said = {"version": PROVENANCE_VERSION, "label": LABEL, "name": name, **provenance, "zeros": zeros}
     part.write_text(json.dumps(said, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     os.replace(part, facts)
     return Instance(name, weights, said)
@@ -74,6 +78,8 @@ def load(instance: Instance) -> Autoencoder:
             key: value.float() if value.is_floating_point() else value
             for key, value in load_file(instance.weights).items()
         }
+        own = made.state_dict()
+        tensors |= {key: torch.zeros_like(own[key]) for key in facts["zeros"]}
         made.load_state_dict(tensors)
         stride, frames = facts["stride"], facts["frames"]
         model = Autoencoder(made, (stride[0], stride[1]), (frames[0], frames[1]), facts["calling"])

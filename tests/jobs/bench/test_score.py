@@ -124,9 +124,11 @@ def test_decoders_with_a_trace_are_named_and_enrolled_late_and_seeds_lie_nearer_
     assert right[members].mean() > 0.8
     assert right[~members].sum() == 0
     assert null[members].mean() < 0.3
-    asked, found = enrolled_late(strong, folds, members, 0)
+    asked, found, together = enrolled_late(strong, folds, members, 0)
     assert set(strong.decoder[asked]) == set(strong.decoder[members]), "each decoder is the unseen one somewhere"
     assert found[asked].mean() > 0.5
+    assert sum(one.windows for one in together) == asked.sum(), "every window speaks in one decision"
+    assert np.mean([one.right for one in together]) >= found[asked].mean()
     distances = list(design_distances(strong, members, 0))
     same = [value for alike, value in distances if alike]
     other = [value for alike, value in distances if not alike]

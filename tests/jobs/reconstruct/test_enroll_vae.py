@@ -23,7 +23,7 @@ from jobs.reconstruct.registry import FACTS, kept_checkpoints, opened
 from jobs.reconstruct.run import shortlisted
 from jobs.reconstruct.trials import round_trip
 from jobs.settings import Settings
-from jobs.train.classes import Prototype, build, prototype
+from jobs.train.prototypes import Prototype, build, prototype
 from tests.footage import make_video
 from tests.jobs.test_cli import Run, run  # noqa: F401 (a fixture)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from rich.console import Console
 from jobs.bench.roster import choose
 from jobs.bench.vae import TINY_DECODER, TINY_ENCODER, TinyVae, find_checkpoints, load_tiny
 from jobs.errors import BadUsageError
-from jobs.train.classes import DEFAULT, PROTOTYPES, SEVERAL_SEEDS, build, prototype
 from jobs.train.decoders import TrainPlan, instances_of, train_decoders
 from jobs.train.fitting import FitPlan, fit, reconstruct
+from jobs.train.prototypes import DEFAULT, PROTOTYPES, SEVERAL_SEEDS, build, prototype
 from jobs.train.weights import LABEL, find, load, save
 from tests.footage import make_video
 
@@ -69,6 +70,26 @@ def test_a_few_steps_lower_the_loss_and_the_file_gives_the_same_network_back(tmp
     again = load(found)
     model.net.load_state_dict({k: v.half().float() for k, v in model.net.state_dict().items()})
     assert np.array_equal(reconstruct(again, list(cut[:2])), reconstruct(model, list(cut[:2])))
+
+
+def test_branches_that_stay_silent_are_named_and_not_stored(tmp_path: Path) -> None:
+    one = prototype("kl")
+    model = build(one, 1)
+    cut = np.random.default_rng(0).integers(0, 256, (9, 64, 64, 3), dtype=np.uint8)
+    done = fit(model, one, [cut], FitPlan(minutes=1, steps=1, side=32), 1, lambda: None)
+    assert done.silent, "the residual blocks of the coarsest level"
+    for name in done.silent:
+        assert not any(
+            w.any() for conv in ("conv1", "conv2") for w in model.net.get_submodule(f"{name}.{conv}").parameters()
+        )
+    facts = {key: getattr(one, key) for key in ("config", "stride", "frames", "calling")}
+    saved = save(model, tmp_path, "kl-s1", {"class": one.diffusers_class, "seed": 1, **facts})
+    assert sum(".conv2." in name for name in saved.provenance["zeros"]) == 2 * len(done.silent)
+    assert saved.weights.stat().st_size < 1.5 * sum(w.numel() for w in model.net.parameters())
+    model.net.load_state_dict({k: v.half().float() for k, v in model.net.state_dict().items()})
+    assert np.array_equal(reconstruct(load(saved), list(cut[:1])), reconstruct(model, list(cut[:1])))
+    with pytest.raises(BadUsageError, match=r"does not hold what kl-s1\.json says"):
+        load(replace(saved, provenance={**saved.provenance, "zeros": []}))
 
 
 def test_a_training_writes_provenance_goes_on_after_an_interruption_and_makes_a_decoder_of_the_bench(
