@@ -14,6 +14,7 @@ from rich.console import Console
 
 from fingerprint_db.embedding import Embedding, embedding_from_bytes, shipped_embedding
 from jobs.bench.detection_figures import REPLICATES, counted, edges, negatives, quality, unseen
+from jobs.bench.lessons import load_lessons
 from jobs.bench.trials import (
     SHOTS,
     Fold,
@@ -43,13 +44,15 @@ def score_bench(
     *,
     chains: Sequence[str] = (),
     embedding: Path | str | None = None,
+    learn_with: Path | None = None,
     seed: int = 0,
     console: Console,
 ) -> MeasuredReport:
     """Fingerprint the bench's coded clips and judge them by folds over footage sources and decoders.
 
     embedding: weights of a learned fingerprint that joins the others, SHIPPED for the package's own; footage it was
-    trained on is judged by no fold.
+    trained on is judged by no fold. learn_with: a manifest of published clips that detection learns from in place of
+    the bench's decoders.
     Raises BadUsageError where the folder holds no bench or not these chains, or the file no weights.
     """
     torch.set_num_threads(1)
@@ -61,10 +64,11 @@ def score_bench(
     def tell(step: str) -> None:
         console.print(step, style="dim", highlight=False)
 
-    scores = detection_scores(windows, folds, tell)
+    lessons = load_lessons(learn_with, folder, settings, console) if learn_with is not None else None
+    scores = detection_scores(windows, folds, tell, lessons)
     of_learned: list[Figure] = []
     if learned is not None:
-        alone = detection_scores(windows.by_learned_alone(), folds, tell)
+        alone = detection_scores(windows.by_learned_alone(), folds, tell)  # published clips have no such vectors here
         found = [*unseen(windows, alone, seed), *negatives(windows, alone)]
         of_learned = [replace(figure, name=f"learned alone: {figure.name}", goal="") for figure in found]
         # Added, since in one discriminant with the others it is trusted too much: it fits what it was trained on.
@@ -85,6 +89,12 @@ def score_bench(
         "Every figure counts windows of 16 frames from footage whose source the judging fold had not seen.",
         *said,
     ]
+    if lessons is not None:
+        makers, pages = (len(np.unique(side[lessons.made])) for side in (lessons.maker, lessons.source))
+        notes.append(
+            f"Detection learned from {int(lessons.made.sum())} windows of clips by {makers} published generators from "
+            f"{pages} sources, and from camera footage and hard negatives; from no decoder of the bench."
+        )
     if learned is not None:
         notes.append(
             f"With the learned fingerprint {learned.id}; footage of its {len(learned.provenance['sources'])} sources "

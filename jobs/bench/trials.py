@@ -23,6 +23,7 @@ from fingerprint_db.normalise import (
     within_covariance,
 )
 from fingerprint_db.scoring import fit_model
+from jobs.bench.lessons import Lessons
 from jobs.bench.windows import CAMERA, NEGATIVE, BenchWindows
 
 Rows = NDArray[np.bool_]
@@ -52,32 +53,38 @@ def folds_of(windows: BenchWindows, seed: int) -> list[Fold]:
     return folds
 
 
-def detection_scores(windows: BenchWindows, folds: Sequence[Fold], progress: Callable[[str], None]) -> Floats:
+def detection_scores(
+    windows: BenchWindows, folds: Sequence[Fold], progress: Callable[[str], None], lessons: Lessons | None = None
+) -> Floats:
     """(N,) scores of "through a decoder" against "camera" for camera footage, hard negatives and unseen decoders.
 
     Learned from camera footage and hard negatives on one side, sharp decoders of kinds C and D on the other, through
     all chains at once. Standardised by the fold's known camera windows of the chain; NaN for decoders that were seen.
     A learned fingerprint has no part in it; see ``BenchWindows.by_learned_alone``.
+
+    lessons: published clips take the place of the bench's decoders, of which none is learned from then: all are unseen.
     """
     scores = np.full(len(windows), np.nan)
     made = np.isin(windows.kind, ("C", "D"))
     for number, fold in enumerate(folds):
         progress(f"detection, fold {number + 1} of {len(folds)}")
         usable = windows.sharp | (windows.kind == NEGATIVE)
-        taught = fold.known & ~fold.unknown & usable & (made | np.isin(windows.kind, (CAMERA, NEGATIVE)))
-        if not made[taught].any():
+        plain = np.isin(windows.kind, (CAMERA, NEGATIVE))
+        taught = fold.known & ~fold.unknown & usable & (plain if lessons is not None else made | plain)
+        vectors, classes, sources = windows.take(taught), windows.decoder[taught], windows.source[taught]
+        sides = made[taught]
+        if lessons is not None:
+            apart = lessons.apart_from(np.unique(windows.source[fold.judged]).tolist())
+            vectors = {name: np.concatenate([vectors[name], apart.vectors[name]]) for name in vectors}
+            classes, sources = np.append(classes, apart.maker), np.append(sources, apart.source)
+            sides = np.append(sides, apart.made)
+        if not sides.any():
             continue
-        model = fit_model(
-            windows.take(taught),
-            windows.decoder[taught].tolist(),
-            windows.source[taught].tolist(),
-            made[taught],
-            retrieval=False,
-        )
-        asked = fold.judged & (fold.unknown | np.isin(windows.kind, (CAMERA, NEGATIVE)))
+        model = fit_model(vectors, classes.tolist(), sources.tolist(), sides, retrieval=False)
+        asked = fold.judged & (fold.unknown | plain | (lessons is not None))
         raw = model.detect(windows.take(asked))[:, 0]
         for chain in np.unique(windows.chain):
-            camera = taught & (windows.kind == CAMERA) & (windows.chain == chain)
+            camera = fold.known & (windows.kind == CAMERA) & (windows.chain == chain)
             own = model.detect(windows.take(camera))[:, 0]
             rows = windows.chain[asked] == chain
             raw[rows] = (raw[rows] - own.mean()) / max(float(own.std()), 1e-9)

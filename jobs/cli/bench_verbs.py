@@ -111,6 +111,10 @@ def score(
         str | None,
         typer.Option("--embedding", metavar="FILE.npz|shipped", help="Weights that `train fingerprint` made, or ours."),
     ] = None,
+    learn_with: Annotated[
+        Path | None,
+        typer.Option("--learn-with", metavar="MANIFEST.csv", help="Published clips detection learns from instead."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Deals sources and decoders to folds.")] = 0,
     workers: Workers = None,
     as_json: AsJson = False,
@@ -121,7 +125,13 @@ def score(
 
     settings = settings_of(context, workers=workers)
     report = score_bench(
-        folder, settings, chains=chains or (), embedding=embedding, seed=seed, console=progress_console()
+        folder,
+        settings,
+        chains=chains or (),
+        embedding=embedding,
+        learn_with=learn_with,
+        seed=seed,
+        console=progress_console(),
     )
     hand_over(report, as_json=as_json, markdown=markdown)
 

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from fingerprint_db.fingerprint import DECODER_DIM, TEXTURE_DIM
+from fingerprint_db.scoring import VIEWS
+from jobs.bench.lessons import Lessons
 from jobs.bench.trials import (
     FOLDS,
     closed_set,
@@ -23,6 +25,7 @@ from jobs.bench.trials import (
 from jobs.bench.windows import BenchWindows
 from jobs.cli import main
 from jobs.evaluate.metrics import auc
+from tests.footage import make_video
 
 CONTENTS, SOURCES = 48, 16
 # Designs d0-d5 with two seeds each; a published VAE, a published net and two hard negatives beside the camera.
@@ -101,6 +104,37 @@ def test_a_learned_fingerprint_gives_a_score_of_its_own_that_can_be_added(strong
     assert auc(joined[vae], joined[camera]) > max(auc(hand[vae], hand[camera]), auc(alone[vae], alone[camera]))
 
 
+def test_published_clips_teach_what_the_benchs_decoders_do_not_and_never_from_a_judged_source(
+    strong: BenchWindows,
+) -> None:
+    made = ~np.isin(strong.kind, ("camera", "hard_negative"))
+    # Published clips: what the bench's decoders share, on footage and with details of their own.
+    shift = np.hstack([strong.vectors[name][made].mean(0) - strong.vectors[name][~made].mean(0) for name in VIEWS])
+    rng = np.random.default_rng(5)
+    count, dim = 400, DECODER_DIM + TEXTURE_DIM
+    filmed = np.arange(count) % 4 == 0
+    page = np.array([f"p{n % 40}" for n in range(count)])
+    footage = {name: rng.normal(size=dim) for name in set(page)}
+    rows = np.array([footage[name] for name in page]) + rng.normal(size=(count, dim)) + ~filmed[:, None] * shift
+    lessons = Lessons(
+        np.where(filmed, "camera", np.array([f"g{n % 7}" for n in range(count)])),
+        page,
+        ~filmed,
+        {"decoder": rows[:, :DECODER_DIM], "texture": rows[:, DECODER_DIM:]},
+    )
+    folds = folds_of(strong, 1)
+    scores = detection_scores(strong, folds, lambda _: None, lessons)
+    assert np.isfinite(scores).all(), "no decoder of the bench is learned from, so that every one is unseen"
+    assert auc(scores[strong.decoder == "vae"], scores[strong.kind == "camera"]) > 0.9
+    # The same clips said to come from the footage that is judged: nothing of them is left to learn from.
+    for fold in folds:
+        sources = sorted(set(strong.source[fold.judged]))
+        own = replace(lessons, source=np.array([sources[n % len(sources)] for n in range(count)]))
+        assert not len(own.apart_from(sources).maker)
+        assert len(own.apart_from(["elsewhere"]).vectors["decoder"]) == count
+        assert np.isnan(detection_scores(strong, [fold], lambda _: None, own)).all()
+
+
 def test_without_a_trace_nothing_is_found_nor_named() -> None:
     nothing = planted(0.0)
     folds = folds_of(nothing, 1)
@@ -154,6 +188,34 @@ def test_a_pooled_auc_is_the_mean_over_drawn_groups() -> None:
     # A shift of half a standard deviation is one of two in the mean of 16.
     assert pooled_auc(ahead, behind, 16, 0) == pytest.approx(0.92, abs=0.04)
     assert pooled_auc(behind, behind, 16, 0) == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.slow
+def test_bench_score_learns_from_a_manifest_of_published_clips(
+    bench: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = bench.parent / "published"
+    folder.mkdir()
+    lines = ["path,label,generator,source"]
+    for number, told in enumerate(["generated,some-net,page", "generated,other-net,page", "camera,,street"]):
+        make_video(folder / f"{number}.mp4", size=(176, 144), frames=18, seed=20 + number)
+        lines.append(f"{number}.mp4,{told}")
+    manifest = folder / "manifest.csv"
+    manifest.write_text("\n".join(lines) + "\n")
+    command = ["makersmark", "bench", "score", str(bench), "--chain", "x264-crf28", "--json", "-j", "1"]
+    monkeypatch.setattr(sys, "argv", [*command, "--learn-with", str(manifest)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert not left.value.code
+    said = json.loads(capfd.readouterr().out)
+    assert any("of clips by 2 published generators from 1 sources" in note for note in said["notes"])
+    assert any("simulated decoders, unseen" in figure["name"] for figure in said["figures"])
+    manifest.write_text("\n".join([lines[0], lines[-1]]) + "\n")
+    monkeypatch.setattr(sys, "argv", [*command, "--learn-with", str(manifest)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    assert "has no generated clip to learn from" in " ".join(capfd.readouterr().err.split())
 
 
 @pytest.mark.slow
