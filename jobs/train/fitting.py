@@ -126,7 +126,7 @@ class _Matrices(torch.optim.Muon):
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for weight, matrix in zip(self._weights, self.param_groups[0]["params"], strict=True):
-            matrix.grad = None if weight.grad is None else weight.grad.view_as(matrix)
+            matrix.grad = None if weight.grad is None else weight.grad.reshape(matrix.shape)
         super().step()  # type: ignore[no-untyped-call]
 
 

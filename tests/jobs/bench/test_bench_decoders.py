@@ -143,7 +143,7 @@ def test_a_folder_of_another_bench_is_refused(bench: Path, camera: Path) -> None
     [
         ({"decoders": ("sim2-9999",)}, "no decoder is called 'sim2-9999'"),
         ({"decoders": ("B",)}, "name a VAE's folder with --vae"),
-        ({"decoders": ("C",)}, "makersmark train decoders"),
+        ({"decoders": ("C",), "instances": Path("nowhere")}, "makersmark train decoders"),
         ({"chains": ("h264",)}, "no chain is called 'h264'"),
         ({"splits": ("final",)}, "no camera clip is of the split final"),
     ],

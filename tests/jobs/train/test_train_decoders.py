@@ -95,23 +95,23 @@ def test_branches_that_stay_silent_are_named_and_not_stored(tmp_path: Path) -> N
 def test_a_training_writes_provenance_goes_on_after_an_interruption_and_makes_a_decoder_of_the_bench(
     camera: Path, tmp_path: Path
 ) -> None:
-    plan = TrainPlan(classes=("vq", "tiny"), seeds=2, steps=2)
+    plan = TrainPlan(classes=("vq", "dc"), seeds=2, steps=2)
     first = train_decoders(camera, tmp_path, plan, QUIET)
-    assert [instance.name for instance in first] == ["vq-s0", "tiny-s0", "tiny-s1"]
-    facts = json.loads((tmp_path / "tiny-s1.json").read_text())
+    assert [instance.name for instance in first] == ["vq-s0", "dc-s0", "dc-s1"]
+    facts = json.loads((tmp_path / "dc-s1.json").read_text())
     assert facts["label"] == LABEL == "architecture prototype"
-    assert (facts["class"], facts["seed"], facts["steps"]) == ("AutoencoderTiny", 1, 2)
+    assert (facts["class"], facts["seed"], facts["steps"]) == ("AutoencoderDC", 1, 2)
     assert len(facts["footage"]["sha256"]) == 1, "only the source of the train split was learned from"
     assert facts["held_out"].keys() >= {"psnr_db", "gradient_ratio", "sharp"}
     assert not list(tmp_path.glob("*unjudged*"))
     kept = (tmp_path / "vq-s0.safetensors").stat().st_mtime_ns
-    (tmp_path / "tiny-s0.json").unlink()  # as if the run had been killed before its last write
+    (tmp_path / "dc-s0.json").unlink()  # as if the run had been killed before its last write
     train_decoders(camera, tmp_path, plan, QUIET)
     assert (tmp_path / "vq-s0.safetensors").stat().st_mtime_ns == kept
     decoders, _ = choose(("C",), None, tmp_path, 0, 1, [])
     assert [(d.slug, d.cls, d.seed) for d in decoders][:2] == [
-        ("proto-tiny-s0", "AutoencoderTiny", "0"),
-        ("proto-tiny-s1", "AutoencoderTiny", "1"),
+        ("proto-dc-s0", "AutoencoderDC", "0"),
+        ("proto-dc-s1", "AutoencoderDC", "1"),
     ]
     frames = [np.full((64, 64, 3), 90, np.uint8)] * 5
     assert np.stack(decoders[0].load()(frames)).shape == (5, 64, 64, 3)
