@@ -79,10 +79,16 @@ def score_bench(
     figures += _named(windows, folds, sharp, "sharp decoders named", _CLOSED_GOALS)
     nets = windows.kind == "A"
     figures += _named(windows, folds, nets, "published nets named", _NETS_GOALS)
+    # All of them, sharp or not: that contents hide their detail is no reason to leave a decoder out of its own set.
+    trained = windows.kind == "C"
+    figures += _named(windows, folds, trained, "trained instances named", {})
     tell("enrollment")
     figures += _enrolled(windows, folds, sharp, seed)
     tell("distances")
     distances, said = _distances(windows, sharp, seed)
+    if np.any(trained):
+        apart, told = _distances(windows, trained, seed, "trained instances: ")
+        distances, said = [*distances, *apart], [*said, *told]
     notes = [
         f"{counted(windows, np.ones(len(windows), bool))} through {_listed(np.unique(windows.chain).tolist())}; "
         f"{len(folds)} folds over sources, drawn by seed {seed}.",
@@ -184,14 +190,15 @@ def _share(windows: BenchWindows, hits: Rows, rows: Rows, name: str, goal: str, 
     return Figure(name, float(hits[at].mean()), low, high, n=counted(windows, rows), goal=goal, how=how)
 
 
-def _distances(windows: BenchWindows, members: Rows, seed: int) -> tuple[list[Figure], list[str]]:
+def _distances(windows: BenchWindows, members: Rows, seed: int, whose: str = "") -> tuple[list[Figure], list[str]]:
     pairs = list(design_distances(windows, members, seed)) if len(np.unique(windows.decoder[members])) > 1 else []
     sides = {same: np.array([value for alike, value in pairs if alike == same]) for same in (True, False)}
     if not len(sides[True]) or not len(sides[False]):
-        return [], ["Seeds against architectures: this bench has no two sets of weights of one sharp architecture."]
+        kind = "" if whose else "sharp "
+        return [], [f"{whose}this bench has no two sets of weights of one {kind}architecture to hold against another."]
     figures = [
         Figure(
-            f"squared distance between {'two seeds of one architecture' if same else 'two architectures'}",
+            f"{whose}squared distance between {'two seeds of one architecture' if same else 'two architectures'}",
             float(np.median(values)),
             float(np.quantile(values, 0.25)),
             float(np.quantile(values, 0.75)),
@@ -202,7 +209,8 @@ def _distances(windows: BenchWindows, members: Rows, seed: int) -> tuple[list[Fi
     ]
     nearer = auc(sides[False], sides[True])
     said = (
-        f"A pair of two architectures is further apart than a pair of seeds with probability {nearer:.2f} (chance .50)."
+        f"{whose}a pair of two architectures is further apart than a pair of seeds with probability {nearer:.2f} "
+        "(chance .50)."
     )
     return figures, [said]
 

@@ -113,7 +113,11 @@ def score(
     ] = None,
     learn_with: Annotated[
         Path | None,
-        typer.Option("--learn-with", metavar="MANIFEST.csv", help="Published clips detection learns from instead."),
+        typer.Option(
+            "--learn-with",
+            metavar="MANIFEST.csv",
+            help="Published clips to teach detection by, in place of its decoders.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Deals sources and decoders to folds.")] = 0,
     workers: Workers = None,

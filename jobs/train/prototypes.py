@@ -188,6 +188,7 @@ PROTOTYPES: tuple[Prototype, ...] = (
         },
         (8, 4),
         (4, 1),
+        solved=False,
     ),
     Prototype(
         "dc",

@@ -26,9 +26,9 @@ from jobs.train.solve import regress, rows_for, rows_of
 _CHAIN = re.compile(
     r"(^|\.)(conv_in|conv_out|temp_conv_in|temp_conv_out|quant_conv|post_quant_conv|proj_in|proj_out|proj|time_conv"
     r"|time_conv_out|resample\.1|conv_shortcut|shortcut|(down|up)samplers?(\.\d+)?\.conv|layers\.\d+"
-    r"|(down|up)samplers\.\d+\.conv[123]|down_blocks\.\d+\.conv_in)(\.conv(_[st])?)?(\.conv)?$"
+    r"|down_blocks\.\d+\.conv_in)(\.conv)?(\.conv)?$"
 )
-_LATENT = re.compile(r"(encoder\.(conv_out(\.conv(_[st])?)?|proj_out)|quant_conv)$")
+_LATENT = re.compile(r"(encoder\.(conv_out(\.conv)?|proj_out)|quant_conv)$")
 _BRANCH_ENDS = ("to_out.0", "attentions.0.proj")
 _STRAIGHT = 2.4  # the inflection of SiLU, about which it bends least: the bias of norms in the plain chain
 _LEAST_VIDEOS = 8
@@ -65,7 +65,6 @@ def start(model: Autoencoder, video: Tensor, seed: int) -> list[str]:
             arrived = torch.cat([rows_of(layer, got, levels.count) for got, _ in heard[name]], dim=1)
             wanted = _wanted(name, layer, net, levels, arrived.shape, name == last, tiny)
             regress(layer, arrived.flatten(0, 3), wanted.flatten(0, 3), levels.rng)
-            layer.weight.sub_(_beside(name, layer, net))
     blocks, attentions = _coarse_blocks(model, video), _attentions(net)
     with torch.no_grad():
         for name in [*attentions, *(f"{block}.conv1" for block in blocks)]:
@@ -94,7 +93,7 @@ def _silence(net: nn.Module) -> None:
             _clear(module)
             if name.endswith(".conv_y.conv"):  # CogVideoX multiplies its norms by something made of the latent
                 found.bias.fill_(1.0)
-        if re.search(r"norm_out(\.norm(_layer)?)?$", name) and isinstance(getattr(found, "bias", None), nn.Parameter):
+        if re.search(r"norm_out(\.norm_layer)?$", name) and isinstance(getattr(found, "bias", None), nn.Parameter):
             found.bias.fill_(_STRAIGHT)
 
 
@@ -155,32 +154,12 @@ def _places(model: Autoencoder, layers: dict[str, nn.Module], video: Tensor) -> 
     return found
 
 
-def _beside(name: str, layer: Any, net: nn.Module) -> Tensor:
-    """What already goes past the layer, as weights: Cosmos' samplers add it to the mean or to what they were given."""
-    beside = torch.zeros_like(layer.weight)
-    block = type(net.get_submodule(name.rpartition(".")[0])).__name__
-    which = name.rpartition(".")[2]
-    each = range(layer.weight.shape[0])
-    if block == "CosmosDownsample3d" and which == "conv1":
-        beside[each, each, 0, :2, :2] = 1 / 4
-    elif block == "CosmosDownsample3d" and which == "conv2":
-        beside[each, each, :2, 0, 0] = 1 / 2
-    elif block == "CosmosUpsample3d" and which == "conv1":
-        beside[each, each, -1, 0, 0] = 1
-    elif block == "CosmosUpsample3d" and which == "conv2":
-        beside[each, each, 0, 1, 1] = 1
-    return beside
-
-
 def _wanted(
     name: str, layer: Any, net: nn.Module, levels: Levels, arrived: tuple[int, ...], last: bool, tiny: bool
 ) -> Tensor:
     """(B, T, H, W, outputs): what the layer shall answer at every place."""
     outputs: int = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
     frames, reach = arrived[1], levels.height // arrived[2]
-    if name.startswith("decoder.conv_out.conv_"):  # Cosmos works on wavelets, not on pixels
-        wavelets: Any = net.get_submodule("encoder.patch_embed")
-        return torch.as_tensor(wavelets(levels.video[: levels.count].transpose(1, 2))).movedim(1, -1)
     if last:
         pixels = levels.blocks(reach, frames)[..., :outputs]
         return (pixels + 1) / 2 if tiny else pixels
@@ -217,7 +196,6 @@ def _coarse_blocks(model: Autoencoder, video: Tensor) -> list[str]:
         (name, module)
         for name, module in model.net.named_modules()
         if hasattr(module, "conv1") and hasattr(module, "conv2") and not hasattr(module, "conv4")
-        if "sampler" not in name
     )
     hooks = [module.register_forward_hook(note(name)) for name, module in blocks]
     with torch.no_grad():
