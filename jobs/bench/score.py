@@ -14,6 +14,7 @@ from rich.console import Console
 
 from fingerprint_db.embedding import Embedding, embedding_from_bytes, shipped_embedding
 from jobs.bench.detection_figures import REPLICATES, counted, edges, negatives, quality, unseen
+from jobs.bench.footage import Split, split_of
 from jobs.bench.lessons import load_lessons
 from jobs.bench.trials import (
     SHOTS,
@@ -51,14 +52,17 @@ def score_bench(
     """Fingerprint the bench's coded clips and judge them by folds over footage sources and decoders.
 
     embedding: weights of a learned fingerprint that joins the others, SHIPPED for the package's own; footage it was
-    trained on is judged by no fold. learn_with: a manifest of published clips that detection learns from in place of
-    the bench's decoders.
+    trained on is judged by no fold. learn_with: a manifest of published clips that detection learns from as well.
+    With trained instances in the bench, footage of the train split, which they have seen, is learned from and never
+    judged.
     Raises BadUsageError where the folder holds no bench or not these chains, or the file no weights.
     """
     torch.set_num_threads(1)
     learned = _load(embedding) if embedding is not None else None
     windows = load_windows(folder, settings, chains=chains, embedding=learned, console=console)
     seen = np.isin(windows.source, list(learned.provenance["sources"]) if learned is not None else [])
+    if np.any(windows.kind == "C"):
+        seen |= np.array([split_of(str(source)) is Split.TRAIN for source in windows.source])
     folds = [replace(fold, judged=fold.judged & ~seen) for fold in folds_of(windows, seed)]
 
     def tell(step: str) -> None:
@@ -95,11 +99,13 @@ def score_bench(
         "Every figure counts windows of 16 frames from footage whose source the judging fold had not seen.",
         *said,
     ]
+    if np.any(windows.kind == "C"):
+        notes.append("Trained instances have seen the train split: none of its footage is judged.")
     if lessons is not None:
         makers, pages = (len(np.unique(side[lessons.made])) for side in (lessons.maker, lessons.source))
         notes.append(
             f"Detection learned from {int(lessons.made.sum())} windows of clips by {makers} published generators from "
-            f"{pages} sources, and from camera footage and hard negatives; from no decoder of the bench."
+            f"{pages} sources as well."
         )
     if learned is not None:
         notes.append(

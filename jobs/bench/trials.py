@@ -62,7 +62,7 @@ def detection_scores(
     all chains at once. Standardised by the fold's known camera windows of the chain; NaN for decoders that were seen.
     A learned fingerprint has no part in it; see ``BenchWindows.by_learned_alone``.
 
-    lessons: published clips take the place of the bench's decoders, of which none is learned from then: all are unseen.
+    lessons: published clips that every fold learns from as well, save those of a source it judges.
     """
     scores = np.full(len(windows), np.nan)
     made = np.isin(windows.kind, ("C", "D"))
@@ -70,7 +70,7 @@ def detection_scores(
         progress(f"detection, fold {number + 1} of {len(folds)}")
         usable = windows.sharp | (windows.kind == NEGATIVE)
         plain = np.isin(windows.kind, (CAMERA, NEGATIVE))
-        taught = fold.known & ~fold.unknown & usable & (plain if lessons is not None else made | plain)
+        taught = fold.known & ~fold.unknown & usable & (made | plain)
         vectors, classes, sources = windows.take(taught), windows.decoder[taught], windows.source[taught]
         sides = made[taught]
         if lessons is not None:
@@ -81,7 +81,7 @@ def detection_scores(
         if not sides.any():
             continue
         model = fit_model(vectors, classes.tolist(), sources.tolist(), sides, retrieval=False)
-        asked = fold.judged & (fold.unknown | plain | (lessons is not None))
+        asked = fold.judged & (fold.unknown | plain)
         raw = model.detect(windows.take(asked))[:, 0]
         for chain in np.unique(windows.chain):
             camera = fold.known & (windows.kind == CAMERA) & (windows.chain == chain)

@@ -14,6 +14,7 @@ from rich.console import Console
 from fingerprint_db.embedding import Embedding
 from fingerprint_db.normalise import Floats
 from fingerprint_db.scoring import VIEWS, Vectors
+from jobs.bench.gate import RoundTrip
 from jobs.errors import BadUsageError
 from jobs.evaluate.cache import EvaluationCache
 from jobs.progress import Meter
@@ -22,8 +23,7 @@ from jobs.settings import Settings
 
 CAMERA, NEGATIVE = "camera", "hard_negative"
 _HIGH_FREQUENCY = "high_frequency_deficit"  # the cue that serves as the one-number null
-_SHARP_SHARE = 0.5
-_NEEDED = frozenset(("file", "content", "source", "decoder", "kind", "class", "seed", "sharp", "chain"))
+_NEEDED = frozenset("file content source decoder kind class seed psnr_db gradient_ratio chain".split())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,8 +31,8 @@ class BenchWindows:
     """One row a window, N in all. decoder: (N,) slugs; kind: camera, hard_negative, A, B, C or D.
 
     design: what two seeds of one architecture share, the decoder's own slug where there is one set of weights.
-    vectors: view -> (N, D). detail: (N,) the high-frequency cue in dB. sharp: (N,) whether at least half of this
-    decoder's contents pass the bench's gate (camera footage always does). left_out: files that gave no window.
+    vectors: view -> (N, D). detail: (N,) the high-frequency cue in dB. sharp: (N,) whether this decoder's
+    median content passes the bench's gate (camera footage always does). left_out: files that gave no window.
     learned: (N, EMBEDDING_DIM) of a learned fingerprint, None where none is asked for.
     """
 
@@ -120,12 +120,16 @@ def chosen_rows(folder: Path, chains: Sequence[str]) -> list[dict[str, str]]:
 
 
 def sharp_decoders(folder: Path) -> set[str]:
-    """Decoders at least half of whose contents pass the bench's gate, and the camera."""
-    passed: dict[str, list[bool]] = {}
+    """Decoders whose median content passes the bench's gate, and the camera.
+
+    Medians of both numbers, not the share of contents that pass both: a flat or a noisy picture fails any decoder.
+    """
+    trips: dict[str, list[tuple[float, float]]] = {}
     for row in _rows(folder):
         if row["chain"] == "raw":
-            passed.setdefault(row["decoder"], []).append(row["sharp"] == "true")
-    return {name for name, each in passed.items() if name == CAMERA or sum(each) >= _SHARP_SHARE * len(each)}
+            trips.setdefault(row["decoder"], []).append((float(row["psnr_db"]), float(row["gradient_ratio"])))
+    middle = {name: np.median(each, axis=0) for name, each in trips.items()}
+    return {name for name, trip in middle.items() if name == CAMERA or RoundTrip(float(trip[0]), float(trip[1])).sharp}
 
 
 def _rows(folder: Path) -> list[dict[str, str]]:

@@ -116,7 +116,7 @@ def score(
         typer.Option(
             "--learn-with",
             metavar="MANIFEST.csv",
-            help="Published clips to teach detection by, in place of its decoders.",
+            help="Published clips that detection learns from as well.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Deals sources and decoders to folds.")] = 0,

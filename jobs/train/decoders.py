@@ -115,6 +115,7 @@ def _train(
                 "footage": {"split": Split.TRAIN.value, "sha256": list(used), "cuts": len(crops)},
                 "steps": done.steps,
                 "seconds": round(done.seconds, 1),
+                "steps_left_out": done.left_out,
                 "loss_first_last": [round(loss, 5) for loss in done.losses],
             }
             name = job_name(one, seed)

@@ -50,12 +50,16 @@ class FitPlan:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What a training did. losses: the first tenth's and the last tenth's mean loss. silent: branches left at zero."""
+    """What a training did. losses: the first tenth's and the last tenth's mean loss. silent: branches left at zero.
+
+    left_out: of the steps, those whose gradient overflowed.
+    """
 
     steps: int
     seconds: float
     losses: tuple[float, float]
     silent: tuple[str, ...] = ()
+    left_out: int = 0
 
 
 def fit(
@@ -75,6 +79,7 @@ def fit(
         model.net.get_submodule(name).requires_grad_(False)
     optimisers = _optimisers(model, plan.learning_rate)
     losses: list[float] = []
+    left_out = 0
     while True:
         spent = time.monotonic() - started
         done = len(losses) / plan.steps if plan.steps is not None else spent / (plan.minutes * 60)
@@ -90,14 +95,18 @@ def fit(
         total = loss if model.commitment is None else loss + model.commitment.float().mean()
         model.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimiser in optimisers:
-            optimiser.step()
+        steep = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        # One step along a gradient that overflowed leaves no weight a number: Allegro's class had such.
+        if torch.isfinite(steep):
+            for optimiser in optimisers:
+                optimiser.step()
+        else:
+            left_out += 1
         losses.append(float(loss.detach()))
         on_step()
     tenth = max(1, len(losses) // 10)
-    means = (float(np.mean(losses[:tenth])), float(np.mean(losses[-tenth:]))) if losses else (0.0, 0.0)
-    return Fitted(len(losses), time.monotonic() - started, means, tuple(silent))
+    means = (float(np.nanmean(losses[:tenth])), float(np.nanmean(losses[-tenth:]))) if losses else (0.0, 0.0)
+    return Fitted(len(losses), time.monotonic() - started, means, tuple(silent), left_out)
 
 
 def reconstruction_loss(out: Tensor, wanted: Tensor) -> Tensor:

@@ -123,8 +123,11 @@ def test_published_clips_teach_what_the_benchs_decoders_do_not_and_never_from_a_
         {"decoder": rows[:, :DECODER_DIM], "texture": rows[:, DECODER_DIM:]},
     )
     folds = folds_of(strong, 1)
-    scores = detection_scores(strong, folds, lambda _: None, lessons)
-    assert np.isfinite(scores).all(), "no decoder of the bench is learned from, so that every one is unseen"
+    alone = replace(
+        strong, sharp=np.isin(strong.kind, ("camera",))
+    )  # a bench whose decoders are all too blurred to teach
+    scores = detection_scores(alone, folds, lambda _: None, lessons)
+    assert np.isnan(detection_scores(alone, folds, lambda _: None)).all()
     assert auc(scores[strong.decoder == "vae"], scores[strong.kind == "camera"]) > 0.9
     # The same clips said to come from the footage that is judged: nothing of them is left to learn from.
     for fold in folds:
@@ -132,7 +135,7 @@ def test_published_clips_teach_what_the_benchs_decoders_do_not_and_never_from_a_
         own = replace(lessons, source=np.array([sources[n % len(sources)] for n in range(count)]))
         assert not len(own.apart_from(sources).maker)
         assert len(own.apart_from(["elsewhere"]).vectors["decoder"]) == count
-        assert np.isnan(detection_scores(strong, [fold], lambda _: None, own)).all()
+        assert np.isnan(detection_scores(alone, [fold], lambda _: None, own)).all()
 
 
 def test_without_a_trace_nothing_is_found_nor_named() -> None:
