@@ -46,13 +46,15 @@ def score_bench(
     chains: Sequence[str] = (),
     embedding: Path | str | None = None,
     learn_with: Path | None = None,
+    lessons_alone: bool = False,
     seed: int = 0,
     console: Console,
 ) -> MeasuredReport:
     """Fingerprint the bench's coded clips and judge them by folds over footage sources and decoders.
 
     embedding: weights of a learned fingerprint that joins the others, SHIPPED for the package's own; footage it was
-    trained on is judged by no fold. learn_with: a manifest of published clips that detection learns from as well.
+    trained on is judged by no fold. learn_with: a manifest of published clips that detection learns from as well;
+    lessons_alone: and from no decoder of the bench.
     With trained instances in the bench, footage of the train split, which they have seen, is learned from and never
     judged.
     Raises BadUsageError where the folder holds no bench or not these chains, or the file no weights.
@@ -68,8 +70,10 @@ def score_bench(
     def tell(step: str) -> None:
         console.print(step, style="dim", highlight=False)
 
+    if lessons_alone and learn_with is None:
+        raise BadUsageError("--lessons-alone needs the clips to learn from: name their manifest with --learn-with")
     lessons = load_lessons(learn_with, folder, settings, console) if learn_with is not None else None
-    scores = detection_scores(windows, folds, tell, lessons)
+    scores = detection_scores(windows, folds, tell, lessons, lessons_alone=lessons_alone)
     of_learned: list[Figure] = []
     if learned is not None:
         alone = detection_scores(windows.by_learned_alone(), folds, tell)  # published clips have no such vectors here
@@ -105,7 +109,7 @@ def score_bench(
         makers, pages = (len(np.unique(side[lessons.made])) for side in (lessons.maker, lessons.source))
         notes.append(
             f"Detection learned from {int(lessons.made.sum())} windows of clips by {makers} published generators from "
-            f"{pages} sources as well."
+            f"{pages} sources{', from no decoder of the bench' if lessons_alone else ' as well'}."
         )
     if learned is not None:
         notes.append(

@@ -54,7 +54,12 @@ def folds_of(windows: BenchWindows, seed: int) -> list[Fold]:
 
 
 def detection_scores(
-    windows: BenchWindows, folds: Sequence[Fold], progress: Callable[[str], None], lessons: Lessons | None = None
+    windows: BenchWindows,
+    folds: Sequence[Fold],
+    progress: Callable[[str], None],
+    lessons: Lessons | None = None,
+    *,
+    lessons_alone: bool = False,
 ) -> Floats:
     """(N,) scores of "through a decoder" against "camera" for camera footage, hard negatives and unseen decoders.
 
@@ -62,7 +67,8 @@ def detection_scores(
     all chains at once. Standardised by the fold's known camera windows of the chain; NaN for decoders that were seen.
     A learned fingerprint has no part in it; see ``BenchWindows.by_learned_alone``.
 
-    lessons: published clips that every fold learns from as well, save those of a source it judges.
+    lessons: published clips that every fold learns from as well, save those of a source it judges. lessons_alone: and
+    from no decoder of the bench, so that all of them are unseen.
     """
     scores = np.full(len(windows), np.nan)
     made = np.isin(windows.kind, ("C", "D"))
@@ -70,7 +76,7 @@ def detection_scores(
         progress(f"detection, fold {number + 1} of {len(folds)}")
         usable = windows.sharp | (windows.kind == NEGATIVE)
         plain = np.isin(windows.kind, (CAMERA, NEGATIVE))
-        taught = fold.known & ~fold.unknown & usable & (made | plain)
+        taught = fold.known & ~fold.unknown & usable & (plain if lessons_alone else made | plain)
         vectors, classes, sources = windows.take(taught), windows.decoder[taught], windows.source[taught]
         sides = made[taught]
         if lessons is not None:
@@ -81,7 +87,7 @@ def detection_scores(
         if not sides.any():
             continue
         model = fit_model(vectors, classes.tolist(), sources.tolist(), sides, retrieval=False)
-        asked = fold.judged & (fold.unknown | plain)
+        asked = fold.judged & (fold.unknown | plain | lessons_alone)
         raw = model.detect(windows.take(asked))[:, 0]
         for chain in np.unique(windows.chain):
             camera = fold.known & (windows.kind == CAMERA) & (windows.chain == chain)

@@ -119,6 +119,9 @@ def score(
             help="Published clips that detection learns from as well.",
         ),
     ] = None,
+    lessons_alone: Annotated[
+        bool, typer.Option("--lessons-alone", help="Learn detection from those clips and no decoder of the bench.")
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Deals sources and decoders to folds.")] = 0,
     workers: Workers = None,
     as_json: AsJson = False,
@@ -134,6 +137,7 @@ def score(
         chains=chains or (),
         embedding=embedding,
         learn_with=learn_with,
+        lessons_alone=lessons_alone,
         seed=seed,
         console=progress_console(),
     )

@@ -123,6 +123,9 @@ def test_published_clips_teach_what_the_benchs_decoders_do_not_and_never_from_a_
         {"decoder": rows[:, :DECODER_DIM], "texture": rows[:, DECODER_DIM:]},
     )
     folds = folds_of(strong, 1)
+    judged = detection_scores(strong, folds, lambda _: None, lessons, lessons_alone=True)
+    assert np.isfinite(judged).all(), "no decoder of the bench is learned from, so that every one is unseen"
+    assert auc(judged[strong.decoder == "vae"], judged[strong.kind == "camera"]) > 0.9
     alone = replace(
         strong, sharp=np.isin(strong.kind, ("camera",))
     )  # a bench whose decoders are all too blurred to teach
