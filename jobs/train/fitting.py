@@ -104,8 +104,9 @@ def fit(
             left_out += 1
         losses.append(float(loss.detach()))
         on_step()
-    tenth = max(1, len(losses) // 10)
-    means = (float(np.nanmean(losses[:tenth])), float(np.nanmean(losses[-tenth:]))) if losses else (0.0, 0.0)
+    told = [loss for loss in losses if np.isfinite(loss)]
+    tenth = max(1, len(told) // 10)
+    means = (float(np.mean(told[:tenth])), float(np.mean(told[-tenth:]))) if told else (0.0, 0.0)
     return Fitted(len(losses), time.monotonic() - started, means, tuple(silent), left_out)
 
 

@@ -26,5 +26,6 @@ def test_a_step_whose_gradient_overflowed_is_left_out_and_counted(monkeypatch: p
     cut = np.random.default_rng(0).integers(0, 256, (9, 64, 64, 3), dtype=np.uint8)
     done = fit(model, one, [cut], FitPlan(minutes=1, steps=4, side=32), 0, lambda: None)
     assert (done.steps, done.left_out) == (4, 1)
+    assert np.isfinite(done.losses).all()
     assert all(torch.isfinite(weights).all() for weights in model.parameters())
     assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
