@@ -111,7 +111,10 @@ class ChildProcess:
         with self._lock:
             if self._reaped:
                 return False
-            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+            if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                return False
+            # Killed, but threads of it are still being torn down: it cannot be waited for yet, and answers nobody.
+            return bool(psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE)
 
     def clear_tail(self) -> None:
         """Forget what it has written so far, so that a later death quotes only its own call."""

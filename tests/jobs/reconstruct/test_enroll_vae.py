@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from jobs.reconstruct.registry import FACTS, kept_checkpoints, opened
 from jobs.reconstruct.run import shortlisted
 from jobs.reconstruct.trials import round_trip
 from jobs.settings import Settings
+from jobs.train.classes import calling_of
 from jobs.train.prototypes import Prototype, build, prototype
 from tests.footage import make_video
 from tests.jobs.test_cli import Run, run  # noqa: F401 (a fixture)
@@ -149,9 +151,23 @@ def test_the_tiny_vae_of_two_files_is_a_network_like_any_other(tmp_path: Path) -
     assert (found - wanted).abs().mean() < 0.02  # bfloat16 where the processor has it
 
 
+def native(name: str) -> Prototype:
+    """A prototype with the class's own stride in time, as published checkpoints have it."""
+    strides: dict[str, dict[str, object]] = {
+        "wan": {"temperal_downsample": [False, True, True], "scale_factor_temporal": 4},
+        "allegro": {
+            "temporal_downsample_blocks": [True, True, False, False],
+            "temporal_upsample_blocks": [False, True, True, False],
+            "temporal_compression_ratio": 4,
+        },
+    }
+    one = prototype(name)
+    return replace(one, config={**one.config, **strides.get(name, {})}, frames=calling_of(one.diffusers_class)[0])
+
+
 @pytest.mark.parametrize(("name", "stride"), [("kl", (8, 1)), ("svd", (8, 1)), ("wan", (8, 4)), ("allegro", (8, 4))])
 def test_strides_and_frame_rules_of_classes_are_measured(name: str, stride: tuple[int, int]) -> None:
-    one = prototype(name)
+    one = native(name)
     network = network_of(build(one, 0), one.diffusers_class)
     assert network.stride == stride
     frames = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -194,7 +210,7 @@ def test_volumes_are_asked_at_which_frame_their_stretches_begin(tmp_path: Path) 
     from jobs.reconstruct.frames import FrameReader
     from jobs.reconstruct.temporal import time_lattice, window_frames
 
-    one = prototype("wan")
+    one = native("wan")
     network = network_of(build(one, 0), one.diffusers_class)
     assert window_frames(network) == 9  # two steps of 4k + 1
     make_video(tmp_path / "long.mp4", frames=14, size=(64, 64))
