@@ -7,7 +7,7 @@ chain give the same bytes on one machine. Files appear under their name only whe
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,6 +33,7 @@ _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".w
 _SPEEDS = {"slow": 1, "medium": 3, "fast": 4, "faster": 5, "veryfast": 6, "ultrafast": 8}
 _MAX_PIXELS = 8192 * 8192  # a header may claim any size; a frame above this would take the memory of the whole worker
 _SCALER = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+_FURTHEST_DELAY = 2**20  # ticks that a packet can be decoded before it is shown; beyond it, the time is no time
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +233,7 @@ class _Target:
             self._open(picture.width, picture.height)
         picture.pts, picture.time_base = self.frames, 1 / self._fps
         picture.pict_type = PictureType.NONE  # otherwise the source's picture types would steer the new encoder
-        self._out.mux(self._stream.encode(picture))
+        self._mux(self._stream.encode(picture))
         self.frames += 1
 
     def __exit__(self, *reason: Any) -> None:
@@ -240,13 +241,20 @@ class _Target:
             if self._out is not None:
                 try:
                     if reason[0] is None:
-                        self._out.mux(self._stream.encode(None))
+                        self._mux(self._stream.encode(None))
                 finally:
                     self._out.close()
         except BaseException as error:
             self._whole.__exit__(type(error), error, error.__traceback__)
             raise
         self._whole.__exit__(*reason)
+
+    def _mux(self, packets: Sequence[Any]) -> None:
+        for packet in packets:
+            # A film shorter than libx265's delay comes with decoding times that were never set: any number.
+            if packet.dts is not None and not 0 <= packet.pts - packet.dts < _FURTHEST_DELAY:
+                packet.dts = packet.pts
+        self._out.mux(packets)
 
     def _open(self, width: int, height: int) -> None:
         # bitexact keeps the muxers from writing their version, the time of day and Matroska's random segment id.

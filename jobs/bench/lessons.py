@@ -7,13 +7,15 @@ though none of them shows its decoder alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from fingerprint_db.build import PIECES
+from fingerprint_db.residual import spread
 from fingerprint_db.scoring import VIEWS, Vectors
 from jobs.bench.windows import CAMERA
 from jobs.errors import BadUsageError
@@ -26,7 +28,6 @@ from jobs.settings import Settings
 
 # As the product learns them: as published, and after one common encoding.
 _CHAINS = ("none", "x264-crf23")
-_WINDOWS_A_CLIP = 12  # spread over the clip, as many as detection learns from in the product
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,12 +52,16 @@ def load_lessons(manifest: Path, folder: Path, settings: Settings, console: Cons
     Raises BadUsageError for a manifest that cannot be read or has no generated clip that can be fingerprinted.
     """
     try:
-        known = load_manifest(manifest)
+        listed = load_manifest(manifest)
     except ManifestError as error:
         raise BadUsageError(str(error)) from error
+    # What somebody processed is neither side's lesson.
+    known = replace(listed, clips=tuple(clip for clip in listed.clips if clip.label is not Label.PROCESSED))
+    if not any(clip.label is Label.GENERATED for clip in known.clips):
+        raise BadUsageError(f"{manifest} has no generated clip to learn from")
     makers, sources, made = list[str](), list[str](), list[bool]()
     vectors: dict[str, list[NDArray[np.float32]]] = {name: [] for name in VIEWS}
-    clips = {clip.name: clip for clip in known.clips if clip.label in (Label.CAMERA, Label.GENERATED)}
+    clips = {clip.name: clip for clip in known.clips}
     with Meter(console, "lessons", 2 * len(_CHAINS) * len(known.clips)) as meter:
         for chain in _CHAINS:
             found = gather(
@@ -68,10 +73,8 @@ def load_lessons(manifest: Path, folder: Path, settings: Settings, console: Cons
             )
             for name, evidence in found.evidence.items():
                 windows = evidence.file.windows
-                if name not in clips or not windows:
-                    continue
                 clip = clips[name]
-                chosen = np.unique(np.linspace(0, len(windows) - 1, _WINDOWS_A_CLIP).round().astype(int))
+                chosen = spread(len(windows), PIECES)
                 for place in chosen:
                     vectors["decoder"].append(windows[place].decoder)
                     vectors["texture"].append(windows[place].texture)
@@ -79,7 +82,7 @@ def load_lessons(manifest: Path, folder: Path, settings: Settings, console: Cons
                 sources += [clip.source] * len(chosen)
                 made += [clip.label is Label.GENERATED] * len(chosen)
     if not any(made):
-        raise BadUsageError(f"{manifest} has no generated clip to learn from")
+        raise BadUsageError(f"no generated clip of {manifest} could be fingerprinted")
     return Lessons(
         np.array(makers), np.array(sources), np.array(made), {name: np.stack(rows) for name, rows in vectors.items()}
     )

@@ -59,6 +59,8 @@ def score_bench(
     judged.
     Raises BadUsageError where the folder holds no bench or not these chains, or the file no weights.
     """
+    if lessons_alone and learn_with is None:
+        raise BadUsageError("--lessons-alone needs the clips to learn from: name their manifest with --learn-with")
     torch.set_num_threads(1)
     learned = _load(embedding) if embedding is not None else None
     windows = load_windows(folder, settings, chains=chains, embedding=learned, console=console)
@@ -70,8 +72,6 @@ def score_bench(
     def tell(step: str) -> None:
         console.print(step, style="dim", highlight=False)
 
-    if lessons_alone and learn_with is None:
-        raise BadUsageError("--lessons-alone needs the clips to learn from: name their manifest with --learn-with")
     lessons = load_lessons(learn_with, folder, settings, console) if learn_with is not None else None
     scores = detection_scores(windows, folds, tell, lessons, lessons_alone=lessons_alone)
     of_learned: list[Figure] = []

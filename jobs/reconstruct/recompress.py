@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import torch
 from torch import Tensor
 
@@ -87,13 +86,7 @@ def recompressed(rgb: Tensor, as_was: Compression, box: tuple[int, int, int, int
 def _coded(rgb: Tensor, chain: CodecChain) -> Picture:
     with tempfile.TemporaryDirectory(prefix="makersmark-again-") as folder:
         path = Path(folder) / f"again{SUFFIX[chain.codec]}"
-        for left in reversed(range(_TRIES)):
-            try:
-                write_video(path, to_bytes(rgb), fps=Fraction(25), chain=chain)
-                break
-            except av.error.ArgumentError:  # libx265 hands over one in some 600 single frames without its time
-                if not left:
-                    raise
+        write_video(path, to_bytes(rgb), fps=Fraction(25), chain=chain)
         (picture,), _ = own_keyframes(path, 1)
         return picture
 

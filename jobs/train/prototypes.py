@@ -43,6 +43,11 @@ def _pictures(blocks: int, **rest: Any) -> dict[str, Any]:
     return {"down_block_types": down, "up_block_types": up, **common, **rest}
 
 
+def _both(**each: Any) -> dict[str, Any]:
+    """The same for the encoder and the decoder."""
+    return {f"{side}_{name}": value for side in ("encoder", "decoder") for name, value in each.items()}
+
+
 def _unit(channels: int) -> dict[str, Any]:
     return {"latents_mean": [0.0] * channels, "latents_std": [1.0] * channels}
 
@@ -64,8 +69,7 @@ PROTOTYPES: tuple[Prototype, ...] = (
         "AutoencoderTiny",
         {
             "latent_channels": 32,
-            "encoder_block_out_channels": [32] * 4,
-            "decoder_block_out_channels": [32] * 4,
+            **_both(block_out_channels=[32] * 4),
             "num_encoder_blocks": [1, 1, 1, 1],
             "num_decoder_blocks": [1, 1, 1, 1],
         },
@@ -154,8 +158,7 @@ PROTOTYPES: tuple[Prototype, ...] = (
         "AutoencoderKLMochi",
         {
             "latent_channels": 64,
-            "encoder_block_out_channels": [32, 32, 64, 64],
-            "decoder_block_out_channels": [32, 32, 64, 64],
+            **_both(block_out_channels=[32, 32, 64, 64]),
             "layers_per_block": [1] * 5,
             "temporal_expansions": [1, 1, 2],
             "add_attention_block": [False] * 5,
@@ -195,14 +198,8 @@ PROTOTYPES: tuple[Prototype, ...] = (
         "AutoencoderDC",
         {
             "latent_channels": 64,
-            "encoder_block_types": _DC_BLOCKS,
-            "decoder_block_types": _DC_BLOCKS,
-            "encoder_block_out_channels": _DC_WIDTHS,
-            "decoder_block_out_channels": _DC_WIDTHS,
-            "encoder_layers_per_block": [1] * 4,
-            "decoder_layers_per_block": [1] * 4,
-            "encoder_qkv_multiscales": [[]] * 4,
-            "decoder_qkv_multiscales": [[]] * 4,
+            **_both(block_types=_DC_BLOCKS, block_out_channels=_DC_WIDTHS),
+            **_both(layers_per_block=[1] * 4, qkv_multiscales=[[]] * 4),
             "attention_head_dim": 16,
         },
         (8, 1),
