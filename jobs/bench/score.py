@@ -205,7 +205,9 @@ def _distances(windows: BenchWindows, members: Rows, seed: int, whose: str = "")
     sides = {same: np.array([value for alike, value in pairs if alike == same]) for same in (True, False)}
     if not len(sides[True]) or not len(sides[False]):
         kind = "" if whose else "sharp "
-        return [], [f"{whose}this bench has no two sets of weights of one {kind}architecture to hold against another."]
+        return [], [
+            f"{whose}no two sets of weights of one {kind}architecture to hold against another are in this bench."
+        ]
     figures = [
         Figure(
             f"{whose}squared distance between {'two seeds of one architecture' if same else 'two architectures'}",
@@ -219,8 +221,7 @@ def _distances(windows: BenchWindows, members: Rows, seed: int, whose: str = "")
     ]
     nearer = auc(sides[False], sides[True])
     said = (
-        f"{whose}a pair of two architectures is further apart than a pair of seeds with probability {nearer:.2f} "
-        "(chance .50)."
+        f"{whose}two architectures are further apart than two seeds of one with probability {nearer:.2f} (chance .50)."
     )
     return figures, [said]
 

@@ -1,7 +1,7 @@
 """Trains one small VAE on crops of camera footage: pixels, their gradients and the energy of fine detail; no sampling.
 
 Weights start as a linear codec (``jobs.train.start``). Matrices are trained by Muon (Jordan et al. 2024; PyTorch's
-own), with which 300 steps led to 1.5 dB more than with Adam, everything else by Adam.
+own), with which 336 steps led to 29.7 dB and 457 of Adam's to 28.0, everything else by Adam.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def fit(
         video = _draw(crops, one, plan, rng).to(device)
         with torch.autocast(device.type, dtype=torch.bfloat16):
             out = model(video)
-        loss = reconstruction_loss(out.float(), video)
+        loss = reconstruction_loss(out.float(), video) + _DETAIL_WEIGHT * detail_loss(out.float(), video)
         total = loss if model.commitment is None else loss + model.commitment.float().mean()
         model.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
@@ -111,14 +111,15 @@ def fit(
 
 
 def reconstruction_loss(out: Tensor, wanted: Tensor) -> Tensor:
-    """Mean absolute error of pixels, of their differences down and across, and of local gradient energy's root.
-
-    (..., 3, H, W) in -1..1.
-    """
+    """Mean absolute error of pixels plus that of their differences down and across; (..., H, W) in -1..1."""
     down = (out.diff(dim=-2) - wanted.diff(dim=-2)).abs().mean()
     across = (out.diff(dim=-1) - wanted.diff(dim=-1)).abs().mean()
-    detail = (_detail(out) - _detail(wanted)).abs().mean()
-    return (out - wanted).abs().mean() + 0.5 * (down + across) + _DETAIL_WEIGHT * detail
+    return (out - wanted).abs().mean() + 0.5 * (down + across)
+
+
+def detail_loss(out: Tensor, wanted: Tensor) -> Tensor:
+    """Mean absolute error of the root of gradient energy, cell by cell; (..., 3, H, W) in -1..1."""
+    return (_detail(out) - _detail(wanted)).abs().mean()
 
 
 def _detail(video: Tensor) -> Tensor:
