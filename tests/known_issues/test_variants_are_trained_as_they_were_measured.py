@@ -1,4 +1,4 @@
-"""A term for fine detail, meant for trained instances, had entered the loss that a checkpoint's rivals are trained by."""
+"""A term for fine detail of trained instances had entered the loss that a checkpoint's rivals are trained by."""
 
 from __future__ import annotations
 
